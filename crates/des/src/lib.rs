@@ -1,0 +1,1 @@
+//! Discrete-event kernel: clock, event queue, FIFO servers, fluid bandwidth sharing; knows no page

@@ -1,0 +1,1 @@
+//! NUMA-placement designs, one a file; the trait they implement; the registry

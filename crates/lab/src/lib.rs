@@ -1,0 +1,1 @@
+//! Experiment file to cells, the runner, the store, statistics

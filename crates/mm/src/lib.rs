@@ -1,0 +1,1 @@
+//! Address spaces, folios, zones and watermarks, the mechanics of migration

@@ -1,0 +1,2 @@
+//! The numalab command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Lruvecs and reclaim engines

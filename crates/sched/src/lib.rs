@@ -1,0 +1,1 @@
+//! CPUs, run queues, scheduling domains, load balancing

@@ -1,0 +1,1 @@
+//! The machine: nodes, zones, CPUs, distances, latency, bandwidth, devices, cost table

@@ -1,0 +1,1 @@
+//! Access streams: container, importers, generators
