@@ -1,1 +1,10 @@
-//! Access streams: container, importers, generators
+//! Access streams: what threads do, where it comes from (recorded or generated), how it is kept.
+
+mod error;
+mod stream;
+
+pub use error::TraceError;
+pub use stream::{
+    Advice, Event, Group, Mapping, Mempolicy, Points, Space, Step, Sweep, Thread, ThreadStream,
+    Traffic, Workload,
+};

@@ -1,0 +1,136 @@
+//! What one run leaves behind.
+
+use std::collections::BTreeMap;
+
+use base::{Nanos, Vmstat};
+use hdrhistogram::Histogram;
+
+/// The result of one run: one design on one machine and workload with one seed.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// Name of the design.
+    pub design: String,
+    /// Machine's name.
+    pub machine: String,
+    /// Workload's name.
+    pub workload: String,
+    /// Values of the experiment's axes.
+    pub axes: BTreeMap<String, String>,
+    /// Seed.
+    pub seed: u64,
+    /// Machine time from start to the end of the last thread.
+    pub elapsed: Nanos,
+    /// Global counters at the end.
+    pub vmstat: Vmstat,
+    /// Tasks in the order of the workload's threads.
+    pub tasks: Vec<Task>,
+    /// Access latency by class of access (`local read`, `remote write`, `hint fault`, ...), in ns.
+    pub latency: Vec<Latency>,
+    /// Sampled over time.
+    pub series: Vec<Series>,
+    /// Machine bytes moved through each shared bandwidth, and the share of time it was saturated.
+    pub resources: Vec<ResourceUse>,
+    /// Units of work the workload reported as done.
+    pub work_done: u64,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// All threads reached their end, or the time was up where the workload sets one.
+    Finished,
+    /// A task was killed because no memory could be freed; the text says what was asked for and
+    /// what was left.
+    OutOfMemory(String),
+}
+
+/// What one task did.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Task {
+    /// Name.
+    pub name: String,
+    /// Process number.
+    pub process: u32,
+    /// When it started.
+    pub start: Nanos,
+    /// When it ended.
+    pub end: Nanos,
+    /// Where its time went.
+    pub time: TimeSplit,
+    /// Lines it moved on its own node.
+    pub lines_local: u64,
+    /// Lines it moved on other nodes.
+    pub lines_remote: u64,
+    /// Times it moved to another CPU.
+    pub cpu_migrations: u64,
+    /// Times it moved to another node.
+    pub node_migrations: u64,
+}
+
+/// Where a task's time went; the parts add up to its lifetime.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TimeSplit {
+    /// Computing without memory traffic.
+    pub compute: Nanos,
+    /// Lines on its own node, at the idle machine's speed.
+    pub local: Nanos,
+    /// Lines on other nodes, at the idle machine's speed.
+    pub remote: Nanos,
+    /// What sharing bandwidth added.
+    pub queueing: Nanos,
+    /// Page faults other than hint faults, with their clearing.
+    pub fault: Nanos,
+    /// Hint faults.
+    pub hint_fault: Nanos,
+    /// Moving pages.
+    pub migration: Nanos,
+    /// Waiting for a page that somebody moves.
+    pub migration_wait: Nanos,
+    /// Scanning page tables.
+    pub scan: Nanos,
+    /// Other work of the kernel.
+    pub system: Nanos,
+    /// Runnable, waiting for a CPU.
+    pub runqueue: Nanos,
+    /// Asleep: barriers, sleeps, I/O.
+    pub sleep: Nanos,
+}
+
+/// Latencies of one class.
+#[derive(Clone, Debug)]
+pub struct Latency {
+    /// Class, as shown to users.
+    pub class: String,
+    /// In ns, 3 digits.
+    pub histogram: Histogram<u64>,
+}
+
+/// A quantity over time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Series {
+    /// Quantity (`local`, `migrations`, `bandwidth`).
+    pub name: String,
+    /// Unit of the values.
+    pub unit: String,
+    /// What it belongs to (`node 0`), empty for the whole machine.
+    pub scope: String,
+    /// Ends of the intervals.
+    pub at: Vec<Nanos>,
+    /// Values.
+    pub values: Vec<f64>,
+}
+
+/// Use of one shared bandwidth.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ResourceUse {
+    /// Name of the resource.
+    pub name: String,
+    /// Bytes moved, weighted by their cost.
+    pub bytes: f64,
+    /// Share of the elapsed time in which it was saturated.
+    pub saturated: f64,
+    /// Highest mean rate of an epoch as a share of its peak.
+    pub peak_utilisation: f64,
+}

@@ -1,0 +1,372 @@
+//! The described machine as the engine sees it.
+
+use base::{Bytes, CpuId, CpuMask, CpuVec, Nanos, NodeId, NodeMask, NodeVec, Pages};
+
+/// A described machine with the settings of the kernel that runs on it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Machine {
+    /// Short name, as in tables (`M-mel`).
+    pub name: String,
+    /// What it is and where its figures come from.
+    pub description: String,
+    /// Logical CPUs.
+    pub cpus: CpuVec<Cpu>,
+    /// Memory nodes, with or without CPUs.
+    pub nodes: NodeVec<Node>,
+    /// SLIT: relative distance as firmware states it, 10 for local. Not always symmetric.
+    pub distances: Matrix<u8>,
+    /// Latency of an idle machine in ns for a dependent load, from the first node's CPUs to the
+    /// second node's memory.
+    pub idle_latency_ns: Matrix<f64>,
+    /// How latency grows with the utilisation of the serving node's controller.
+    pub loaded_latency: LoadedLatency,
+    /// Most bytes per second one core draws, from its node (first) to memory of the second, by
+    /// the pattern of its accesses.
+    pub core_max: [Matrix<f64>; Pattern::COUNT],
+    /// Everything whose bandwidth is shared: local ports, controllers, links, groups of links.
+    pub resources: Vec<BandwidthResource>,
+    /// Which resources a byte crosses between CPUs of the first node and memory of the second,
+    /// and how much of each it takes.
+    pub routes: Matrix<Vec<Use>>,
+    /// Share of a local stream against a remote one on a saturated resource; 1 is equal.
+    pub local_weight: f64,
+    /// Cache-line misses one core keeps in flight for independent accesses.
+    pub lines_in_flight: f64,
+    /// Rate of each of two busy SMT siblings, as a share of the rate alone on the core.
+    pub smt_share: f64,
+    /// Nanoseconds an instruction that hits the first cache takes, on average.
+    pub ns_per_instruction: f64,
+    /// The caches that filter a recorded trace.
+    pub caches: Caches,
+    /// What the kernel's work costs.
+    pub costs: Costs,
+    /// Swap and storage devices.
+    pub devices: Vec<Device>,
+    /// Build and boot settings of the kernel.
+    pub kernel: Kernel,
+    /// The background of short wake-ups that moves tasks now and then.
+    pub daemons: Daemons,
+}
+
+/// A logical CPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cpu {
+    /// Its node.
+    pub node: NodeId,
+    /// Index of the core; SMT siblings share it.
+    pub core: u16,
+    /// Index of the last-level cache it shares.
+    pub llc: u16,
+    /// Index of the socket.
+    pub package: u16,
+}
+
+/// A memory node.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// Its CPUs; none for a memory-only node.
+    pub cpus: CpuMask,
+    /// Its zones, lowest first.
+    pub zones: Vec<Zone>,
+    /// Memory tier; 0 is the fastest.
+    pub tier: u8,
+}
+
+/// A zone of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Zone {
+    /// Which zone.
+    pub kind: ZoneKind,
+    /// Pages the allocator manages.
+    pub managed: Pages,
+}
+
+/// The kernel's zones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ZoneKind {
+    /// Below 16 MiB.
+    Dma,
+    /// Below 4 GiB.
+    Dma32,
+    /// The rest.
+    Normal,
+    /// Only movable pages.
+    Movable,
+}
+
+/// A square matrix over nodes, `[from][to]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Matrix<T>(pub NodeVec<NodeVec<T>>);
+
+impl<T: Clone> Matrix<T> {
+    /// A matrix of `nr` x `nr` copies of `value`.
+    pub fn filled(value: T, nr: usize) -> Self {
+        Self(NodeVec::filled(NodeVec::filled(value, nr), nr))
+    }
+}
+
+impl<T> std::ops::Index<(NodeId, NodeId)> for Matrix<T> {
+    type Output = T;
+    fn index(&self, (from, to): (NodeId, NodeId)) -> &T {
+        &self.0[from][to]
+    }
+}
+
+impl<T> std::ops::IndexMut<(NodeId, NodeId)> for Matrix<T> {
+    fn index_mut(&mut self, (from, to): (NodeId, NodeId)) -> &mut T {
+        &mut self.0[from][to]
+    }
+}
+
+/// How a stream walks through memory; it decides the peaks that hold for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Pattern {
+    /// Sweeps that the prefetchers follow.
+    Sequential,
+    /// Blocks or lines in random order.
+    Random,
+}
+
+impl Pattern {
+    /// Number of patterns.
+    pub const COUNT: usize = 2;
+}
+
+/// A shared bandwidth.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BandwidthResource {
+    /// As shown to users: `controller 0`, `link 0>1`.
+    pub name: String,
+    /// What it stands for.
+    pub kind: ResourceKind,
+    /// Its capacity.
+    pub peak: Peak,
+}
+
+/// What a shared bandwidth stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResourceKind {
+    /// What a node's own CPUs draw from their own memory.
+    LocalPort(NodeId),
+    /// A node's memory controller, local and remote together.
+    Controller(NodeId),
+    /// A link in the direction from the requesting to the serving node.
+    LinkOneWay(NodeId, NodeId),
+    /// A link, both directions together.
+    LinkBothWays(NodeId, NodeId),
+    /// All remote traffic that touches a group of nodes (a chassis fabric).
+    Fabric(NodeMask),
+    /// Traffic from the first group of nodes to the second.
+    GroupOneWay(NodeMask, NodeMask),
+    /// Traffic between two groups of nodes, both directions together.
+    GroupBothWays(NodeMask, NodeMask),
+}
+
+/// Capacity in bytes per second, by pattern, as points over the number of streams that hit it:
+/// linear between points, constant outside them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Peak {
+    /// `[pattern]` -> ascending (streams, bytes per second).
+    pub points: [Vec<(f64, f64)>; Pattern::COUNT],
+}
+
+impl Peak {
+    /// The same capacity whatever hits it.
+    pub fn constant(bytes_per_s: f64) -> Self {
+        Self { points: std::array::from_fn(|_| vec![(1.0, bytes_per_s)]) }
+    }
+
+    /// Capacity for `nr_streams` streams (a sum of shares) of `pattern`.
+    pub fn at(&self, nr_streams: f64, pattern: Pattern) -> f64 {
+        let points = &self.points[pattern as usize];
+        let Some(after) = points.iter().position(|(nr, _)| *nr >= nr_streams) else {
+            return points.last().map_or(0.0, |(_, peak)| *peak);
+        };
+        if after == 0 {
+            return points[0].1;
+        }
+        let ((nr0, peak0), (nr1, peak1)) = (points[after - 1], points[after]);
+        peak0 + (peak1 - peak0) * (nr_streams - nr0) / (nr1 - nr0)
+    }
+}
+
+/// One resource on a route.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Use {
+    /// Index into [`Machine::resources`].
+    pub resource: u16,
+    /// Bytes of it taken per byte moved (a remote line may cost a controller more than 1).
+    pub cost: f64,
+}
+
+/// Latency under load, as a factor on the idle latency over the controller's utilisation.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LoadedLatency {
+    /// No growth below saturation.
+    Flat,
+    /// Measured points: ascending (utilisation 0..1, factor), linear between them.
+    Points(Vec<(f64, f64)>),
+    /// `1 + c1 u + c2 u / (1 - u)`, at most `clip`.
+    Curve {
+        /// Linear growth.
+        c1: f64,
+        /// Weight of the pole at saturation.
+        c2: f64,
+        /// Largest factor.
+        clip: f64,
+    },
+}
+
+/// The caches a recorded trace is filtered through.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Caches {
+    /// From the first level to the last; empty for none.
+    pub levels: Vec<Cache>,
+}
+
+/// One set-associative cache as one thread sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cache {
+    /// Capacity (for the last level, the share of one thread).
+    pub size: Bytes,
+    /// Associativity.
+    pub ways: u32,
+}
+
+/// What the kernel's work costs. Copying and clearing are streams that the bandwidth model times;
+/// the figures here leave them out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Costs {
+    /// Minor fault on a base page, without the clearing.
+    pub minor_fault: Nanos,
+    /// Minor fault that maps a page of the page cache.
+    pub file_fault: Nanos,
+    /// Minor fault on a huge page, without the clearing.
+    pub huge_fault: Nanos,
+    /// Hint fault, all of it but the migration.
+    pub hint_fault: Nanos,
+    /// Visiting a PTE while scanning.
+    pub pte_scan: Nanos,
+    /// Making a PTE inaccessible.
+    pub pte_update: Nanos,
+    /// Moving a base page: unmap, allocate, remap, one at a time, without copy and flush.
+    pub migrate_page: Nanos,
+    /// The same when up to 512 pages are moved in a batch.
+    pub migrate_page_batched: Nanos,
+    /// A migration that fails on an extra reference.
+    pub migrate_fail: Nanos,
+    /// Unmapping and freeing a base page.
+    pub unmap_page: Nanos,
+    /// TLB shootdown: fixed part at the initiator.
+    pub tlb_flush: Nanos,
+    /// ... for each target CPU on the same node.
+    pub tlb_flush_same_node: Nanos,
+    /// ... for each target one hop away.
+    pub tlb_flush_one_hop: Nanos,
+    /// ... for each target farther away.
+    pub tlb_flush_far: Nanos,
+    /// What each target loses.
+    pub tlb_flush_target: Nanos,
+    /// Context switch.
+    pub context_switch: Nanos,
+    /// Lock hand-off between CPUs of one node.
+    pub lock_handoff_same_node: Nanos,
+    /// Lock hand-off between nodes.
+    pub lock_handoff_remote: Nanos,
+    /// Work of a page-migrating task that moves to another CPU: refilling its caches.
+    pub task_migration: Nanos,
+}
+
+/// A swap or storage device.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Device {
+    /// As experiments name it.
+    pub name: String,
+    /// What it is for.
+    pub kind: DeviceKind,
+    /// Requests it serves at a time.
+    pub queue_depth: u32,
+    /// Reading a page at random.
+    pub read: Nanos,
+    /// Writing a page at random.
+    pub write: Nanos,
+    /// Each further page of a sequential request.
+    pub sequential_page: Nanos,
+    /// Capacity in pages.
+    pub capacity: Pages,
+}
+
+/// What a device is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceKind {
+    /// Swap space.
+    Swap,
+    /// Files.
+    Storage,
+}
+
+/// When a fault maps a huge page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ThpMode {
+    /// Wherever it fits.
+    Always,
+    /// Where the program asked for it.
+    Madvise,
+    /// Never.
+    Never,
+}
+
+/// Settings of the kernel: build, boot and sysctl.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Kernel {
+    /// Timer ticks per second.
+    pub hz: u32,
+    /// `transparent_hugepage/enabled`.
+    pub thp: ThpMode,
+    /// `vm.min_free_kbytes`; `None` for the kernel's own choice from the memory's size.
+    pub min_free_kbytes: Option<u64>,
+    /// `vm.watermark_scale_factor`, in 1/10000 of a zone.
+    pub watermark_scale_factor: u32,
+    /// `vm.lowmem_reserve_ratio` for DMA, DMA32, Normal, Movable.
+    pub lowmem_reserve_ratio: [u32; 4],
+    /// `vm.zone_reclaim_mode`.
+    pub zone_reclaim_mode: u32,
+    /// `vm.swappiness`.
+    pub swappiness: u32,
+    /// Whether MGLRU runs instead of the classic lists.
+    pub lru_gen: bool,
+}
+
+/// Short-lived wake-ups of background daemons.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Daemons {
+    /// Wake-ups per second on the whole machine.
+    pub wakeups_per_s: f64,
+    /// How long one runs.
+    pub run: Nanos,
+}
+
+impl Machine {
+    /// The node of a CPU.
+    pub fn node_of(&self, cpu: CpuId) -> NodeId {
+        self.cpus[cpu].node
+    }
+
+    /// Nodes with CPUs.
+    pub fn cpu_nodes(&self) -> NodeMask {
+        self.nodes.enumerate().filter(|(_, node)| !node.cpus.is_empty()).map(|(id, _)| id).collect()
+    }
+
+    /// Nodes with memory.
+    pub fn memory_nodes(&self) -> NodeMask {
+        let has_memory = |node: &Node| node.zones.iter().any(|zone| zone.managed > Pages::ZERO);
+        self.nodes.enumerate().filter(|(_, node)| has_memory(node)).map(|(id, _)| id).collect()
+    }
+
+    /// Memory nodes by SLIT distance from `node`, nearest first, ties by node number.
+    pub fn nodes_by_distance(&self, node: NodeId) -> Vec<NodeId> {
+        let mut nodes: Vec<NodeId> = self.memory_nodes().iter().collect();
+        nodes.sort_by_key(|other| (self.distances[(node, *other)], *other));
+        nodes
+    }
+}
