@@ -5,6 +5,6 @@ mod stream;
 
 pub use error::TraceError;
 pub use stream::{
-    Advice, Event, Group, Mapping, Mempolicy, Points, Space, Step, Sweep, Thread, ThreadStream,
-    Traffic, Workload,
+    Advice, Convergence, Event, Group, Mapping, Mempolicy, Points, Space, Step, Sweep, Thread,
+    ThreadStream, Traffic, Workload,
 };

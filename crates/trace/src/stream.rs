@@ -22,10 +22,28 @@ pub struct Workload {
     pub spaces: MmVec<Space>,
     /// The threads. Those without a parent start at time zero.
     pub threads: Vec<Thread>,
-    /// Run for this long instead of to the end of the streams (throughput is then the result).
+    /// Run for this long instead of to the end of the streams (throughput is then the result),
+    /// counted from the first [`Event::MeasureFrom`] where there is one.
     pub stop_after: Option<Nanos>,
+    /// Whether the run watches for convergence, and what follows from it.
+    pub convergence: Convergence,
     /// What the workload declares about itself for designs that ask (virtual NUMA groups).
     pub groups: Vec<Group>,
+}
+
+/// What a run does about convergence as `perf bench numa mem` defines it: the threads of every
+/// process run on one node, so that the sum over nodes of the distinct processes seen there equals
+/// the number of processes. Only where threads run counts, not where memory is; kernel threads and
+/// threads that have ended do not count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Convergence {
+    /// Nobody looks.
+    #[default]
+    Ignored,
+    /// The first time after [`Event::MeasureFrom`] that it holds is recorded (`-c`).
+    Recorded,
+    /// The same, and the run ends there (`-m`); [`Workload::stop_after`] limits the wait.
+    EndsRun,
 }
 
 /// An address space or a file.
@@ -116,6 +134,9 @@ pub struct Points {
     pub think_ns: Vec<u32>,
     /// Whether each row is part of a run the prefetchers follow (else it is a random access).
     pub sequential: bool,
+    /// Whether each row's address comes from the row before (a pointer chase): one cache-line miss
+    /// in flight instead of the core's usual number.
+    pub dependent: bool,
 }
 
 /// What one access moves between memory and the caches: fills, dirty evictions, and whether it
