@@ -119,3 +119,109 @@ impl WaitingShape {
 pub fn waiting_points(mean_wait_ns: f64, utilisation: f64, nr_points: usize) -> Vec<(f64, f64)> {
     WaitingShape::new(nr_points).points(mean_wait_ns, utilisation).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use base::{Nanos, stream};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::server::Server;
+
+    /// Intel MLC 3.5, two-socket Skylake-class machine, all cores reading, as printed in an FD.io
+    /// testbed document: (MB/s, ns) below saturation; the peak is 216.7 GB/s.
+    const MEASURED_A: [(f64, f64); 13] = [
+        (2546.0, 80.95),
+        (4685.0, 81.40),
+        (7787.0, 82.08),
+        (10715.0, 89.03),
+        (14668.0, 90.64),
+        (21177.0, 89.61),
+        (27395.0, 90.17),
+        (35269.0, 90.90),
+        (49745.0, 92.13),
+        (68720.0, 93.99),
+        (85020.0, 95.47),
+        (111604.0, 101.34),
+        (160264.0, 121.90),
+    ];
+
+    #[test]
+    fn the_formula_follows_a_measured_machine() {
+        let curve = LatencyCurve::Formula { idle_ns: 81.0, linear_ns: 21.5, queueing_ns: 8.7 };
+        for (mb_per_s, ns) in MEASURED_A {
+            let got = curve.at(mb_per_s / 216_700.0);
+            assert!((got - ns).abs() < 8.0, "{mb_per_s} MB/s: {got} ns, measured {ns}");
+        }
+        assert_eq!(curve.idle_ns(), 81.0);
+    }
+
+    #[test]
+    fn the_formula_is_clipped_where_machines_saturate() {
+        let curve = LatencyCurve::Formula { idle_ns: 100.0, linear_ns: 30.0, queueing_ns: 5.0 };
+        // By hand at one half: 100 + 15 + 5.
+        assert!((curve.at(0.5) - 120.0).abs() < 1e-12);
+        for load in [0.9999, 1.0, 7.0] {
+            assert_eq!(curve.at(load), 340.0);
+        }
+    }
+
+    #[test]
+    fn points_are_met_and_joined() {
+        let curve = LatencyCurve::Points(Piecewise::new(MEASURED_A.to_vec()).unwrap());
+        assert_eq!(curve.at(68720.0), 93.99);
+        assert!((curve.at((68720.0 + 85020.0) / 2.0) - 94.73).abs() < 1e-9);
+        assert_eq!(curve.idle_ns(), 80.95);
+    }
+
+    #[test]
+    fn lines_in_flight_over_rate() {
+        // 950 lines of 64 B at 215.8 GB/s: 60800 B / 215.8 B/ns = 281.7 ns, as measured there.
+        assert!((closed_loop_ns(950.0, 215.8e9) - 281.74).abs() < 0.01);
+    }
+
+    proptest! {
+        #[test]
+        fn points_have_the_mean_and_all_the_probability(
+            mean in 0.0f64..1e6, utilisation in 0.0f64..1.2, nr_points in 2usize..50,
+        ) {
+            let points = waiting_points(mean, utilisation, nr_points);
+            prop_assert!(points.len() <= nr_points);
+            let mass: f64 = points.iter().map(|point| point.0).sum();
+            let product: f64 = points.iter().map(|point| point.0 * point.1).sum();
+            prop_assert!((mass - 1.0).abs() < 1e-12 && (product - mean).abs() <= 1e-12 * mean);
+            prop_assert!(points.is_sorted_by(|a, b| a.1 < b.1) && points.iter().all(|point| point.0 > 0.0));
+        }
+    }
+
+    #[test]
+    fn points_lie_on_the_quantiles_of_a_simulated_queue() {
+        let (service_ns, utilisation) = (10_000.0, 0.6);
+        let mut rng = stream(3, "test.queue", 0);
+        let mut server = Server::new(1);
+        let mut at = Nanos::ZERO;
+        let mut waits: Vec<u64> = (0..1_000_000)
+            .map(|_| {
+                at += Nanos::from_f64(rng.exponential(service_ns / utilisation));
+                server.serve(at, Nanos::from_f64(rng.exponential(service_ns))).wait.0
+            })
+            .collect();
+        waits.sort_unstable();
+        let mean = utilisation / (1.0 - utilisation) * service_ns;
+        let mut below = 0.0;
+        for (mass, ns) in waiting_points(mean, utilisation, 42) {
+            let middle = below + mass / 2.0;
+            below += mass;
+            if middle < 0.999 {
+                let simulated = waits[(middle * waits.len() as f64) as usize] as f64;
+                let slack = 0.05 * ns + 0.01 * service_ns;
+                assert!((simulated - ns).abs() < slack, "quantile {middle}: {ns}, {simulated}");
+            }
+        }
+    }
+
+    #[test]
+    fn without_waiting_there_is_one_point() {
+        assert_eq!(waiting_points(0.0, 0.5, 12), [(1.0, 0.0)]);
+    }
+}

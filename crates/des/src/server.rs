@@ -143,3 +143,137 @@ impl<P: Copy> Lock<P> {
         &self.server
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use base::{Rng, stream};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Mean service time in ns; large, so that rounding to whole ns does not matter.
+    const SERVICE_NS: f64 = 10_000.0;
+
+    /// Mean wait in service times, of Poisson arrivals that use `k` servers to `utilisation`.
+    fn mean_wait(k: usize, utilisation: f64, service: impl Fn(&mut Rng) -> f64) -> f64 {
+        let mut arrivals = stream(1, "test.arrivals", 0);
+        let mut services = stream(1, "test.services", 0);
+        let mut server = Server::new(k);
+        let mut at = Nanos::ZERO;
+        for _ in 0..1_000_000 {
+            at += Nanos::from_f64(arrivals.exponential(SERVICE_NS / utilisation / k as f64));
+            server.serve(at, Nanos::from_f64(service(&mut services)));
+        }
+        let measured = server.utilisation(at);
+        assert!((measured / utilisation - 1.0).abs() < 0.01, "utilisation {measured}");
+        server.stats().mean_wait_ns() / SERVICE_NS
+    }
+
+    fn assert_within_3_percent(got: f64, expected: f64) {
+        assert!((got / expected - 1.0).abs() < 0.03, "mean wait {got}, closed form {expected}");
+    }
+
+    #[test]
+    fn waits_of_an_m_d_1_queue() {
+        // Pollaczek-Khinchine with constant service: u / (2 (1 - u)) service times.
+        for u in [0.3, 0.5, 0.8] {
+            assert_within_3_percent(mean_wait(1, u, |_| SERVICE_NS), u / (2.0 * (1.0 - u)));
+        }
+    }
+
+    #[test]
+    fn waits_of_an_m_m_1_queue() {
+        // u / (1 - u) service times.
+        for u in [0.3, 0.5, 0.8] {
+            assert_within_3_percent(
+                mean_wait(1, u, |rng| rng.exponential(SERVICE_NS)),
+                u / (1.0 - u),
+            );
+        }
+    }
+
+    #[test]
+    fn waits_of_an_m_m_2_queue() {
+        // Erlang C for two servers: u^2 / (1 - u^2) service times.
+        for u in [0.5, 0.8] {
+            let got = mean_wait(2, u, |rng| rng.exponential(SERVICE_NS));
+            assert_within_3_percent(got, u * u / (1.0 - u * u));
+        }
+    }
+
+    /// The obvious model: nanosecond by nanosecond, free servers take from the head of a line.
+    /// Gives the starts, and how many servers were busy in each nanosecond.
+    fn slow_service(k: usize, requests: &[(u64, u64)]) -> (Vec<u64>, Vec<usize>) {
+        let mut starts = Vec::new();
+        let mut ends: Vec<u64> = Vec::new();
+        let mut busy = Vec::new();
+        for now in 0..2_000 {
+            ends.retain(|&end| end > now);
+            while let Some(&(at, service)) = requests.get(starts.len()) {
+                if at > now || ends.len() == k {
+                    break;
+                }
+                starts.push(now);
+                if service > 0 {
+                    ends.push(now + service);
+                }
+            }
+            busy.push(ends.len());
+        }
+        (starts, busy)
+    }
+
+    proptest! {
+        #[test]
+        fn serves_like_a_line_at_k_counters(
+            k in 1usize..5,
+            gaps in prop::collection::vec((0u64..20, 0u64..30), 1..40),
+        ) {
+            let mut at = 0;
+            let requests: Vec<(u64, u64)> = gaps.into_iter().map(|(gap, service)| {
+                at += gap;
+                (at, service)
+            }).collect();
+            let (starts, busy) = slow_service(k, &requests);
+            let mut server = Server::new(k);
+            for (&(at, service), &start) in requests.iter().zip(&starts) {
+                let served = server.serve(Nanos(at), Nanos(service));
+                let expected = Served { start: Nanos(start), done: Nanos(start + service), wait: Nanos(start - at) };
+                prop_assert_eq!(served, expected);
+            }
+            // No work is lost and none is done twice, up to any moment after the last arrival.
+            for now in [at, at + 7, 1_999] {
+                let done: usize = busy[..now as usize].iter().sum();
+                let expected = if now == 0 { 0.0 } else { done as f64 / (k as f64 * now as f64) };
+                prop_assert_eq!(server.utilisation(Nanos(now)), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn a_lock_is_handed_on_at_the_cost_of_the_distance() {
+        let cost = |to: u8| {
+            move |from: Option<u8>| match from {
+                Some(from) if from == to => Nanos(50),
+                Some(_) => Nanos(110),
+                None => Nanos(0),
+            }
+        };
+        let mut lock = Lock::new();
+        let hold = Nanos(1000);
+        // Node 0 takes the free lock at once; its neighbour waits for it and 50 ns more; node 1
+        // waits for both and 110 ns more; much later nobody holds it, but the line is still there.
+        let first = lock.acquire(Nanos(0), 0, hold, cost(0));
+        let second = lock.acquire(Nanos(100), 0, hold, cost(0));
+        let third = lock.acquire(Nanos(200), 1, hold, cost(1));
+        let late = lock.acquire(Nanos(9000), 1, hold, cost(1));
+        assert_eq!(first, Served { start: Nanos(0), done: Nanos(1000), wait: Nanos(0) });
+        assert_eq!(second, Served { start: Nanos(1050), done: Nanos(2050), wait: Nanos(950) });
+        assert_eq!(third, Served { start: Nanos(2160), done: Nanos(3160), wait: Nanos(1960) });
+        assert_eq!(late, Served { start: Nanos(9050), done: Nanos(10050), wait: Nanos(50) });
+        let stats = lock.server().stats();
+        assert_eq!((stats.nr_requests, stats.nr_waited), (4, 2));
+        assert_eq!((stats.wait, stats.max_wait), (Nanos(900 + 1850), Nanos(1850)));
+        assert_eq!(stats.busy, Nanos(4 * 1000 + 50 + 110 + 50));
+    }
+}
