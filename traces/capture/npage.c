@@ -19,7 +19,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -112,6 +114,7 @@ struct thread {
     uint32_t touches; /* since the last window or clock */
     uint64_t pending; /* instructions since the last record */
     uint64_t syscall_start;
+    uint64_t vector_args[3]; /* of a readv-like call that has not returned */
     uint64_t loads, stores, splits, fetches, instructions, records, lost;
 };
 
@@ -440,7 +443,7 @@ static void on_translate(plugin_id id, struct qemu_plugin_tb *tb)
 /* x86-64 numbers, not the host's, although they agree on the only host supported. */
 enum {
     N_READ = 0, N_WRITE = 1, N_MMAP = 9, N_MPROTECT = 10, N_MUNMAP = 11, N_BRK = 12, N_PREAD = 17,
-    N_PWRITE = 18, N_MREMAP = 25, N_MADVISE = 28, N_SENDTO = 44, N_RECVFROM = 45, N_CLONE = 56,
+    N_PWRITE = 18, N_READV = 19, N_WRITEV = 20, N_SENDMSG = 46, N_RECVMSG = 47, N_MREMAP = 25, N_MADVISE = 28, N_SENDTO = 44, N_RECVFROM = 45, N_CLONE = 56,
     N_FORK = 57, N_VFORK = 58, N_EXECVE = 59, N_EXIT = 60, N_SETAFFINITY = 203, N_EXIT_GROUP = 231,
     N_MBIND = 237, N_SET_MEMPOLICY = 238, N_MIGRATE_PAGES = 256, N_MOVE_PAGES = 279,
     N_EXECVEAT = 322, N_CLONE3 = 435,
@@ -458,6 +461,49 @@ static bool wanted(int64_t number)
         return true;
     default:
         return false;
+    }
+}
+
+static bool is_vector(int64_t number)
+{
+    return number == N_READV || number == N_WRITEV || number == N_SENDMSG || number == N_RECVMSG;
+}
+
+static void emit_syscall(struct thread *t, int64_t number, const uint64_t args[6])
+{
+    emit(t, (uint64_t)number, K_SYSCALL, 0);
+    for (int i = 0; i < 6; i++)
+        emit_value(t, args[i], K_ARG);
+}
+
+/* Reads guest memory, which user mode maps at the guest's own addresses; never faults. */
+static bool guest_read(uint64_t address, void *to, size_t size)
+{
+    struct iovec here = {to, size}, there = {(void *)(uintptr_t)address, size};
+    return process_vm_readv(getpid(), &here, 1, &there, 1, 0) == (ssize_t)size;
+}
+
+/* A vector call is written when it has returned, one group of records per buffer. */
+static void emit_vector(struct thread *t, int64_t number, int64_t result)
+{
+    uint64_t list = t->vector_args[1], length = t->vector_args[2];
+    struct msghdr message;
+    if (number == N_SENDMSG || number == N_RECVMSG) {
+        if (!guest_read(list, &message, sizeof message))
+            return;
+        list = (uint64_t)(uintptr_t)message.msg_iov;
+        length = message.msg_iovlen;
+    }
+    flush_window(t);
+    for (uint64_t i = 0; i < length && result > 0; i++) {
+        struct iovec v;
+        if (!guest_read(list + i * sizeof v, &v, sizeof v))
+            return;
+        int64_t part = (uint64_t)result < v.iov_len ? result : (int64_t)v.iov_len;
+        const uint64_t args[6] = {t->vector_args[0], (uint64_t)(uintptr_t)v.iov_base, v.iov_len};
+        emit_syscall(t, number, args);
+        emit_value(t, (uint64_t)part, K_RESULT);
+        result -= part;
     }
 }
 
@@ -485,12 +531,11 @@ static void on_syscall(plugin_id id, unsigned vcpu, int64_t number, uint64_t a1,
     if (wanted(number)) {
         flush_window(t);
         emit(t, t->syscall_start, K_CLOCK, 0);
-        emit(t, (uint64_t)number, K_SYSCALL, 0);
-        for (int i = 0; i < 6; i++)
-            emit_value(t, args[i], K_ARG);
+        emit_syscall(t, number, args);
         if (number == N_MMAP && (int32_t)a5 >= 0)
             name_mapping(t, a2, a5, a6);
     }
+    memcpy(t->vector_args, args, sizeof t->vector_args);
     bool leaves = number == N_EXECVE || number == N_EXECVEAT;
     if (leaves)
         finish(t);
@@ -507,6 +552,8 @@ static void on_syscall_return(plugin_id id, unsigned vcpu, int64_t number, int64
     uint64_t now = now_ns();
     if (wanted(number))
         emit_value(t, (uint64_t)result, K_RESULT);
+    if (opt.io && is_vector(number))
+        emit_vector(t, number, result);
     if (t->syscall_start && now - t->syscall_start >= BLOCKED_NS) {
         flush_window(t);
         emit(t, now - t->syscall_start, K_BLOCKED, (uint32_t)number);
