@@ -1,0 +1,48 @@
+//! The background of short daemon wake-ups that moves tasks now and then.
+
+use base::{CpuId, Nanos, Rng, TaskId};
+
+use crate::sched::{Sched, TaskMove, TaskState};
+
+impl Sched {
+    /// A random CPU that `daemon` may run on: where a timer wakes it. Enqueue it there; it preempts
+    /// or waits by the ordinary rules, and what it displaces may be pulled by an idle CPU.
+    pub fn daemon_cpu(&self, daemon: TaskId, rng: &mut Rng) -> CpuId {
+        let affinity = self.affinity(daemon);
+        let k = rng.below(affinity.len() as u64) as usize;
+        affinity.iter().nth(k).unwrap_or_else(|| self.cpu_of(daemon))
+    }
+
+    /// The net effect of a daemon on a fully loaded machine as observed in 2012: a random running
+    /// task and a random CPU of the machine, which are to exchange places ([`Sched::exchange`]).
+    /// `None` when nothing runs, when the task is there already, or when an affinity forbids the
+    /// exchange; the engine then leaves the event out.
+    pub fn noise_swap(&self, rng: &mut Rng) -> Option<(TaskId, CpuId)> {
+        let nr_cpus = self.nr_cpus() as u64;
+        let nr_current = self.cpus.ids().filter(|cpu| self.current(*cpu).is_some()).count();
+        if nr_current == 0 {
+            return None;
+        }
+        let k = rng.below(nr_current as u64) as usize;
+        let task = self.cpus.ids().filter_map(|cpu| self.current(cpu)).nth(k)?;
+        let to = CpuId::from_idx(rng.below(nr_cpus) as usize);
+        let from = self.cpu_of(task);
+        let back_allowed = self.current(to).is_none_or(|other| self.allowed(other, from));
+        (to != from && self.allowed(task, to) && back_allowed).then_some((task, to))
+    }
+
+    /// Moves a runnable `task` to `to`, and the current task of `to`, if there is one, to where
+    /// `task` was. Both affinities must allow it; running ones have been accounted; both CPUs must
+    /// pick again. Returns who was displaced.
+    pub fn exchange(&mut self, task: TaskId, to: CpuId, now: Nanos) -> Option<TaskId> {
+        let displaced = self.current(to);
+        match displaced {
+            Some(other) => self.swap(task, other, now),
+            None => {
+                let (from, running) = (self.cpu_of(task), self.state(task) == TaskState::Running);
+                self.apply(TaskMove { task, from, to, running }, now);
+            }
+        }
+        displaced
+    }
+}
