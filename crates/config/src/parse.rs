@@ -1,0 +1,118 @@
+//! From text to the tree; the one place that knows the TOML parser.
+
+use toml::Spanned as TomlSpanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::problem::{Problem, Problems};
+use crate::source::{FileId, Span, Spanned};
+use crate::value::{Entry, Kind, Table, Value};
+
+/// Tables and arrays may nest this deep; more is no configuration but an attack on the stack.
+const NESTING_MAX: usize = 64;
+
+/// Parses a file that is in `problems.sources` already. Every syntax error is recorded; with any
+/// of them there is no table, since what it lacks would be reported a second time as missing.
+pub(crate) fn parse(file: FileId, problems: &mut Problems) -> Option<Table> {
+    let text = problems.sources.get(file)?.text.clone();
+    if let Some(at) = deep_key(&text) {
+        let span = Span { file, start: at, end: at + 1 };
+        problems.push(
+            Problem::error(format!("keys are nested more than {NESTING_MAX} deep"))
+                .label(span, "too many dots in this line"),
+        );
+        return None;
+    }
+    let (table, errors) = DeTable::parse_recoverable(&text);
+    for error in &errors {
+        let range = error.span().unwrap_or(0..0);
+        let span = Span { file, start: range.start, end: range.end };
+        let message = error.message().lines().collect::<Vec<_>>().join("; ");
+        problems.push(Problem::error("invalid TOML").label(span, message));
+    }
+    let mut converter = Converter { file, problems, ok: errors.is_empty() };
+    let table = converter.table(table.get_ref(), 0);
+    converter.ok.then_some(table)
+}
+
+/// The place of a line whose keys could nest too deep; the parser bounds the nesting of brackets
+/// but not of dots.
+fn deep_key(text: &str) -> Option<usize> {
+    let mut line_start = 0;
+    for line in text.split_inclusive('\n') {
+        let key = line.split(['=', '#']).next().unwrap_or_default();
+        if key.bytes().filter(|byte| *byte == b'.').count() >= NESTING_MAX {
+            return Some(line_start);
+        }
+        line_start += line.len();
+    }
+    None
+}
+
+struct Converter<'a> {
+    file: FileId,
+    problems: &'a mut Problems,
+    ok: bool,
+}
+
+impl Converter<'_> {
+    fn span<T>(&self, spanned: &TomlSpanned<T>) -> Span {
+        let range = spanned.span();
+        Span { file: self.file, start: range.start, end: range.end }
+    }
+
+    fn table(&mut self, table: &DeTable<'_>, depth: usize) -> Table {
+        let mut entries: Vec<Entry> = table
+            .iter()
+            .map(|(key, value)| Entry {
+                key: Spanned::new(key.get_ref().to_string(), self.span(key)),
+                value: self.value(value, depth + 1),
+            })
+            .collect();
+        // The parser's table is sorted by key; people and reports want the order of the file.
+        entries.sort_by_key(|entry| entry.key.span.start);
+        Table { entries }
+    }
+
+    fn value(&mut self, value: &TomlSpanned<DeValue<'_>>, depth: usize) -> Value {
+        let span = self.span(value);
+        if depth > NESTING_MAX {
+            self.refuse(span, format!("values are nested more than {NESTING_MAX} deep"));
+            return Value { kind: Kind::Bool(false), span };
+        }
+        let kind = match value.get_ref() {
+            DeValue::String(text) => Kind::String(text.to_string()),
+            DeValue::Integer(number) => {
+                match i128::from_str_radix(number.as_str(), number.radix()) {
+                    Ok(number) => Kind::Integer(number),
+                    Err(_) => {
+                        self.refuse(span, "integer out of range".to_owned());
+                        Kind::Integer(0)
+                    }
+                }
+            }
+            DeValue::Float(number) => match number.as_str().parse() {
+                Ok(number) => Kind::Float(number),
+                Err(_) => {
+                    self.refuse(span, "not a number".to_owned());
+                    Kind::Float(0.0)
+                }
+            },
+            DeValue::Boolean(flag) => Kind::Bool(*flag),
+            DeValue::Datetime(datetime) => Kind::Datetime(datetime.to_string()),
+            DeValue::Array(items) => {
+                Kind::Array(items.iter().map(|item| self.value(item, depth + 1)).collect())
+            }
+            DeValue::Table(table) => Kind::Table(self.table(table, depth)),
+        };
+        Value { kind, span }
+    }
+
+    /// Records an error, unless the parser has found one in the file: a value it could not read
+    /// is there as a stand-in.
+    fn refuse(&mut self, span: Span, message: String) {
+        if self.ok {
+            self.problems.push(Problem::error(message).label(span, ""));
+        }
+        self.ok = false;
+    }
+}
