@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use base::{Nanos, Vmstat};
 use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
 
 /// The result of one run: one design on one machine and workload with one seed.
 #[derive(Clone, Debug)]
@@ -37,7 +38,8 @@ pub struct Run {
 }
 
 /// How a run ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// All threads reached their end, or the time was up where the workload sets one.
     Finished,
@@ -47,17 +49,20 @@ pub enum Outcome {
 }
 
 /// What one task did.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Task {
     /// Name.
     pub name: String,
     /// Process number.
     pub process: u32,
     /// When it started.
+    #[serde(rename = "start_ns")]
     pub start: Nanos,
     /// When it ended.
+    #[serde(rename = "end_ns")]
     pub end: Nanos,
     /// Where its time went.
+    #[serde(rename = "time_ns")]
     pub time: TimeSplit,
     /// Lines it moved on its own node.
     pub lines_local: u64,
@@ -70,7 +75,7 @@ pub struct Task {
 }
 
 /// Where a task's time went; the parts add up to its lifetime.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TimeSplit {
     /// Computing without memory traffic.
     pub compute: Nanos,
@@ -98,6 +103,36 @@ pub struct TimeSplit {
     pub sleep: Nanos,
 }
 
+impl TimeSplit {
+    /// Number of parts.
+    pub const NR_PARTS: usize = 12;
+
+    /// The parts with their names as shown to users, from useful work to waiting.
+    pub fn parts(&self) -> [(&'static str, Nanos); Self::NR_PARTS] {
+        let Self { compute, local, remote, queueing, fault, hint_fault, .. } = *self;
+        let Self { migration, migration_wait, scan, system, runqueue, sleep, .. } = *self;
+        [
+            ("compute", compute),
+            ("local memory", local),
+            ("remote memory", remote),
+            ("queueing for bandwidth", queueing),
+            ("page faults", fault),
+            ("hint faults", hint_fault),
+            ("moving pages", migration),
+            ("waiting for moved pages", migration_wait),
+            ("scanning page tables", scan),
+            ("other kernel work", system),
+            ("waiting for a CPU", runqueue),
+            ("asleep", sleep),
+        ]
+    }
+
+    /// Sum of the parts.
+    pub fn total(&self) -> Nanos {
+        self.parts().into_iter().map(|(_, time)| time).sum()
+    }
+}
+
 /// Latencies of one class.
 #[derive(Clone, Debug)]
 pub struct Latency {
@@ -123,7 +158,7 @@ pub struct Series {
 }
 
 /// Use of one shared bandwidth.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ResourceUse {
     /// Name of the resource.
     pub name: String,

@@ -1,0 +1,271 @@
+//! A comparison as a directory, and back.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `run.json` | everything but the histograms: manifest, cells, summary, verdicts, digest |
+//! | `counters.parquet`, `series.parquet`, `tasks.parquet`, `summary.parquet` | tidy tables |
+//! | `latency/*.hlog` | HdrHistogram V2 interval logs, one per cell |
+//! | `machine-*.svg` | drawings of the machines |
+//!
+//! Every file is written beside its place first; only when all are complete do they take their
+//! places, `run.json` last. So a full disk leaves an earlier result in the directory valid.
+
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use crate::hlog::{from_hlog, to_hlog};
+use crate::json::{from_json, to_json};
+use crate::latency::histogram_digest;
+use crate::{Comparison, Drawing, Error, Run, tables};
+
+const MANIFEST: &str = "run.json";
+const LOGS: &str = "latency";
+
+/// Files that are complete but not yet in their places.
+#[derive(Default)]
+pub struct Staged {
+    files: Vec<(NamedTempFile, PathBuf)>,
+}
+
+impl Staged {
+    /// Writes one more file beside its place with `fill`, down to the disk.
+    pub fn add<E: Into<std::io::Error>>(
+        &mut self,
+        path: &Path,
+        fill: impl FnOnce(&mut BufWriter<&mut NamedTempFile>) -> Result<(), E>,
+    ) -> Result<(), Error> {
+        let place =
+            path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let failed = |error: std::io::Error| Error::write(path, error);
+        fs_err::create_dir_all(place).map_err(failed)?;
+        let mut file = NamedTempFile::new_in(place).map_err(failed)?;
+        let mut writer = BufWriter::new(&mut file);
+        fill(&mut writer).map_err(|error| failed(error.into()))?;
+        writer.flush().map_err(failed)?;
+        drop(writer);
+        readable(&file).map_err(failed)?;
+        file.as_file().sync_all().map_err(failed)?;
+        self.files.push((file, path.to_owned()));
+        Ok(())
+    }
+
+    /// Lets all files take their places, in the order in which they were added.
+    pub fn commit(self) -> Result<(), Error> {
+        for (file, path) in self.files {
+            file.persist(&path).map_err(|error| Error::write(&path, error.error))?;
+        }
+        Ok(())
+    }
+}
+
+/// Temporary files are private to their owner; results are as readable as other files.
+#[cfg(unix)]
+fn readable(file: &NamedTempFile) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))
+}
+
+#[cfg(not(unix))]
+fn readable(_: &NamedTempFile) -> std::io::Result<()> {
+    Ok(())
+}
+
+/// Writes one file by rename.
+pub fn write_file(path: &Path, content: &[u8]) -> Result<(), Error> {
+    let mut staged = Staged::default();
+    staged.add(path, |file| file.write_all(content))?;
+    staged.commit()
+}
+
+impl Comparison {
+    /// Writes the directory; `others` are further files in it (name, content), such as the report.
+    pub fn save(&self, dir: &Path, others: &[(&str, &[u8])]) -> Result<(), Error> {
+        let mut staged = Staged::default();
+        for (name, columns) in [
+            ("counters.parquet", tables::counters(self)),
+            ("series.parquet", tables::series(self)),
+            ("tasks.parquet", tables::tasks(self)),
+            ("summary.parquet", tables::summary_table(self)),
+        ] {
+            staged.add(&dir.join(name), |file| {
+                tables::write(&columns, file).map_err(parquet_cause)
+            })?;
+        }
+        for (index, run) in self.cells.iter().enumerate() {
+            let path = dir.join(log_name(index, run));
+            let log = to_hlog(run)
+                .map_err(|message| Error::write(&path, std::io::Error::other(message)))?;
+            staged.add(&path, |file| file.write_all(&log))?;
+        }
+        for drawing in &self.drawings {
+            staged.add(&dir.join(drawing_name(&drawing.machine)), |file| {
+                file.write_all(drawing.svg.as_bytes())
+            })?;
+        }
+        for (name, content) in others {
+            staged.add(&dir.join(name), |file| file.write_all(content))?;
+        }
+        let json = to_json(self).text;
+        staged.add(&dir.join(MANIFEST), |file| writeln!(file, "{json}"))?;
+        staged.commit()
+    }
+
+    /// Reads a directory that [`Self::save`] wrote.
+    pub fn load(dir: &Path) -> Result<Self, Error> {
+        let path = dir.join(MANIFEST);
+        let text = fs_err::read_to_string(&path)
+            .map_err(|source| Error::Read { path: path.clone(), source })?;
+        let parsed = from_json(&text).map_err(|message| Error::format(&path, message))?;
+        let mut comparison = parsed.comparison;
+        for (index, (run, digests)) in
+            comparison.cells.iter_mut().zip(&parsed.histogram_digests).enumerate()
+        {
+            let path = dir.join(log_name(index, run));
+            load_histograms(&path, run, digests)?;
+        }
+        comparison.drawings = load_drawings(dir, &comparison)?;
+        Ok(comparison)
+    }
+}
+
+fn load_histograms(path: &Path, run: &mut Run, digests: &[String]) -> Result<(), Error> {
+    let log = fs_err::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    let histograms = from_hlog(&log).map_err(|message| Error::format(path, message))?;
+    if histograms.len() != run.latency.len() {
+        let message = format!(
+            "it has {} intervals, {MANIFEST} names {}",
+            histograms.len(),
+            run.latency.len()
+        );
+        return Err(Error::format(path, message));
+    }
+    for ((latency, histogram), digest) in run.latency.iter_mut().zip(histograms).zip(digests) {
+        if histogram_digest(&histogram) != *digest {
+            return Err(Error::format(
+                path,
+                format!("`{}` is not the histogram of {MANIFEST}", latency.class),
+            ));
+        }
+        latency.histogram = histogram;
+    }
+    Ok(())
+}
+
+/// Drawings that are there; a result is complete without them.
+fn load_drawings(dir: &Path, comparison: &Comparison) -> Result<Vec<Drawing>, Error> {
+    let mut drawings: Vec<Drawing> = Vec::new();
+    for case in comparison.cases() {
+        let path = dir.join(drawing_name(&case.machine));
+        if path.exists() && drawings.iter().all(|drawing| drawing.machine != case.machine) {
+            let svg = fs_err::read_to_string(&path)
+                .map_err(|source| Error::Read { path: path.clone(), source })?;
+            drawings.push(Drawing { machine: case.machine, svg });
+        }
+    }
+    Ok(drawings)
+}
+
+/// Log of the cell at `index`: `latency/0003-balancenuma-seed4.hlog`.
+fn log_name(index: usize, run: &Run) -> PathBuf {
+    Path::new(LOGS).join(format!("{index:04}-{}-seed{}.hlog", file_word(&run.design), run.seed))
+}
+
+fn drawing_name(machine: &str) -> String {
+    format!("machine-{}.svg", file_word(machine))
+}
+
+/// A name with nothing in it that a file system could take for more than a letter.
+fn file_word(name: &str) -> String {
+    name.chars()
+        .map(
+            |letter| {
+                if letter.is_ascii_alphanumeric() || "-_.".contains(letter) { letter } else { '_' }
+            },
+        )
+        .collect()
+}
+
+/// The I/O error inside a Parquet error, so that a full disk reads as one.
+fn parquet_cause(error: parquet::errors::ParquetError) -> std::io::Error {
+    match error {
+        parquet::errors::ParquetError::External(cause) => {
+            match cause.downcast::<std::io::Error>() {
+                Ok(cause) => *cause,
+                Err(cause) => std::io::Error::other(cause),
+            }
+        }
+        other => std::io::Error::other(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample;
+
+    #[test]
+    fn directory_reads_back_as_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let comparison = sample::comparison();
+        comparison.save(dir.path(), &[("report.html", b"<!doctype html>")]).unwrap();
+        let read = Comparison::load(dir.path()).unwrap();
+        assert!(to_json(&read).text == to_json(&comparison).text);
+        assert_eq!(read.drawings, comparison.drawings);
+        assert_eq!(fs_err::read(dir.path().join("report.html")).unwrap(), b"<!doctype html>");
+        assert!(leftovers(dir.path()).is_empty());
+    }
+
+    #[test]
+    fn failure_leaves_the_earlier_result_valid() {
+        let dir = tempfile::tempdir().unwrap();
+        let old = sample::elapsed(&[("base", &[10])]);
+        old.save(dir.path(), &[]).unwrap();
+        // A name that is a directory cannot be replaced by a file; it fails before run.json moves.
+        fs_err::create_dir_all(dir.path().join("report.html/in-the-way")).unwrap();
+        let new = sample::elapsed(&[("base", &[99])]);
+        let error = new.save(dir.path(), &[("report.html", b"new")]).unwrap_err();
+        assert!(
+            matches!(&error, Error::Write { path, .. } if path.ends_with("report.html")),
+            "{error}"
+        );
+        assert_eq!(to_json(&Comparison::load(dir.path()).unwrap()).text, to_json(&old).text);
+        assert!(leftovers(dir.path()).is_empty());
+    }
+
+    #[test]
+    fn full_disk_is_an_error_with_the_path_and_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run.json");
+        write_file(&path, b"old").unwrap();
+        let full = |_: &mut BufWriter<&mut NamedTempFile>| {
+            Err(std::io::Error::from(std::io::ErrorKind::StorageFull))
+        };
+        let error = Staged::default().add(&path, full).unwrap_err();
+        assert!(error.to_string().contains("run.json"), "{error}");
+        assert_eq!(fs_err::read(&path).unwrap(), b"old");
+        assert!(leftovers(dir.path()).is_empty());
+    }
+
+    #[test]
+    fn foreign_or_missing_histograms_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut comparison = sample::comparison();
+        comparison.cells.truncate(2);
+        comparison.save(dir.path(), &[]).unwrap();
+        let log = |index: usize| dir.path().join(log_name(index, &comparison.cells[index]));
+        fs_err::copy(log(0), log(1)).unwrap();
+        let error = Comparison::load(dir.path()).unwrap_err();
+        assert!(error.to_string().contains("is not the histogram"), "{error}");
+        fs_err::remove_file(log(1)).unwrap();
+        assert!(matches!(Comparison::load(dir.path()), Err(Error::Read { .. })));
+    }
+
+    fn leftovers(dir: &Path) -> Vec<PathBuf> {
+        let files = fs_err::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+        files
+            .filter(|path| path.file_name().unwrap().to_string_lossy().starts_with(".tmp"))
+            .collect()
+    }
+}
