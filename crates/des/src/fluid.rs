@@ -164,13 +164,18 @@ impl Fluid {
         let stream = StreamIdx(self.own_max.len() as u32);
         let mask_start = self.uses_mask.len();
         self.uses_mask.resize(mask_start + self.mask_words, 0);
+        let mask = &mut self.uses_mask[mask_start..];
+        let mut nr_used = 0;
         for &(resource, part) in uses {
             assert!(resource.idx() < self.capacity.len(), "unknown {resource:?}");
-            assert!(part.is_finite() && part >= 0.0, "use {part} of {resource:?}");
-            if part > 0.0 {
-                self.uses.push((resource, part));
-                self.uses_mask[mask_start + resource.idx() / 64] |= 1 << (resource.idx() % 64);
-            }
+            assert!((0.0..f64::INFINITY).contains(&part), "use {part} of {resource:?}");
+            mask[resource.idx() / 64] |= u64::from(part > 0.0) << (resource.idx() % 64);
+            nr_used += usize::from(part > 0.0);
+        }
+        if nr_used == uses.len() {
+            self.uses.extend_from_slice(uses);
+        } else {
+            self.uses.extend(uses.iter().filter(|used| used.1 > 0.0));
         }
         self.uses_end.push(self.uses.len() as u32);
         self.own_max.push(own_max);
@@ -221,16 +226,10 @@ impl Fluid {
 
     fn open_streams(&mut self) {
         self.open.clear();
-        for stream in 0..self.own_max.len() {
-            self.rate[stream] = 0.0;
-            self.limit[stream] = Limit::OwnMaximum;
-            if self.own_max[stream] > 0.0 {
-                self.open.push(stream as u32);
-                for &(resource, _) in uses_of(&self.uses, &self.uses_end, stream) {
-                    self.nr_open_uses[resource.idx()] += 1;
-                }
-            }
-        }
+        self.rate.fill(0.0);
+        self.limit.fill(Limit::OwnMaximum);
+        let streams = self.own_max.iter().enumerate();
+        self.open.extend(streams.filter(|&(_, &max)| max > 0.0).map(|(stream, _)| stream as u32));
         self.sum_slopes();
         self.full_slope.clone_from(&self.slope);
     }
@@ -238,10 +237,12 @@ impl Fluid {
     /// Sums the slopes afresh from the open streams.
     fn sum_slopes(&mut self) {
         self.slope.fill(0.0);
+        self.nr_open_uses.fill(0);
         for &stream in &self.open {
             let weight = self.weight[stream as usize];
             for &(resource, part) in uses_of(&self.uses, &self.uses_end, stream as usize) {
                 self.slope[resource.idx()] += weight * part;
+                self.nr_open_uses[resource.idx()] += 1;
             }
         }
         for (stale_below, slope) in self.stale_below.iter_mut().zip(&self.slope) {
