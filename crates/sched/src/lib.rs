@@ -23,7 +23,7 @@
 //!   the quantum may be.
 //! - *Block or exit*: `account`, `dequeue`, `pick_next`. On `None`: `newidle_balance`; on a move,
 //!   `apply` it and `pick_next` again; on `None` again the CPU idles until something is enqueued.
-//! - *Balance tick*, one event per CPU at `next_balance`: for each level from `due_levels`,
+//! - *Balance tick*, one event per CPU at `next_balance`: while there is a `due_level`,
 //!   `periodic_balance`, and each move it returns: if `running`, stop and `account` the source CPU;
 //!   `apply`; `pick_next` on the source if it lost its task, and on the target if it was idle. Then
 //!   schedule the next tick at `next_balance` (which changes when a CPU goes idle or busy: reschedule
@@ -35,11 +35,14 @@
 
 mod balance;
 mod domain;
+mod entity;
+mod group;
 mod knobs;
 mod noise;
 mod place;
 mod runqueue;
 mod sched;
+mod views;
 
 pub use balance::{Permit, PermitFn};
 pub use domain::Level;
