@@ -248,3 +248,110 @@ fn imb_numa_nr(facts: &Facts<'_>, level: Level, span: &[CpuId], knobs: &SchedKno
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn build(cpus: CpuVec<Cpu>, distances: &Matrix<u8>, knobs: &SchedKnobs) -> Domains {
+        let mut node_cpus = NodeVec::filled(Vec::new(), distances.0.len());
+        cpus.enumerate().for_each(|(id, cpu)| node_cpus[cpu.node].push(id));
+        Domains::build(&cpus, distances, &node_cpus, knobs)
+    }
+
+    /// `nr_nodes` nodes of `cores` cores of two threads, `llcs` caches a node.
+    fn smt_machine(nr_nodes: usize, cores: usize, llcs: usize) -> CpuVec<Cpu> {
+        let nr_cores = nr_nodes * cores;
+        let cpu = |idx: usize| {
+            let core = idx % nr_cores;
+            let node = NodeId::from_idx(core / cores);
+            Cpu { node, core: core as u16, llc: (core * llcs / cores) as u16, package: 0 }
+        };
+        (0..2 * nr_cores).map(cpu).collect()
+    }
+
+    fn levels_of(domains: &Domains, cpu: u16) -> Vec<(Level, usize, usize)> {
+        domains.of_cpu[CpuId(cpu)]
+            .iter()
+            .map(|balance| &domains.all[balance.domain])
+            .map(|domain| (domain.level, domain.span.len(), domain.groups.len()))
+            .collect()
+    }
+
+    fn matrix(rows: &[&[u8]]) -> Matrix<u8> {
+        Matrix(rows.iter().map(|row| row.iter().copied().collect()).collect())
+    }
+
+    #[test]
+    fn levels_that_add_no_cpu_are_left_out() {
+        let two_nodes = matrix(&[&[10, 20], &[20, 10]]);
+        let numa = Level::Numa { distance: 20 };
+        let one_llc = build(smt_machine(2, 6, 1), &two_nodes, &SchedKnobs::default());
+        assert_eq!(
+            levels_of(&one_llc, 0),
+            [(Level::Smt, 2, 2), (Level::Llc, 12, 6), (numa, 24, 2)]
+        );
+        let many_llcs = build(smt_machine(2, 6, 3), &two_nodes, &SchedKnobs::default());
+        let package = (Level::Package, 12, 3);
+        let llc = (Level::Llc, 4, 2);
+        assert_eq!(levels_of(&many_llcs, 23), [(Level::Smt, 2, 2), llc, package, (numa, 24, 2)]);
+        let single = build(
+            CpuVec::filled(Cpu { node: NodeId(0), core: 0, llc: 0, package: 0 }, 1),
+            &matrix(&[&[10]]),
+            &SchedKnobs::default(),
+        );
+        assert_eq!(levels_of(&single, 0), []);
+    }
+
+    #[test]
+    fn each_distance_is_a_level() {
+        // Two pairs of near nodes.
+        let rows =
+            matrix(&[&[10, 16, 22, 22], &[16, 10, 22, 22], &[22, 22, 10, 16], &[22, 22, 16, 10]]);
+        let domains = build(smt_machine(4, 1, 1), &rows, &SchedKnobs::default());
+        let (near, far) = (Level::Numa { distance: 16 }, Level::Numa { distance: 22 });
+        assert_eq!(levels_of(&domains, 0), [(Level::Smt, 2, 2), (near, 4, 2), (far, 8, 2)]);
+    }
+
+    /// Whatever the distances say (also when they are not symmetric and spans overlap), a
+    /// domain's groups are a partition of its span, and each CPU's own group is the span below.
+    #[test]
+    fn groups_partition_their_span() {
+        let ring =
+            matrix(&[&[10, 16, 22, 16], &[16, 10, 16, 22], &[22, 16, 10, 16], &[16, 22, 16, 10]]);
+        let skewed =
+            matrix(&[&[10, 16, 22, 30], &[20, 10, 16, 21], &[22, 40, 10, 16], &[16, 22, 17, 10]]);
+        for distances in [ring, skewed] {
+            let domains = build(smt_machine(4, 2, 1), &distances, &SchedKnobs::default());
+            for cpu in domains.of_cpu.ids() {
+                let mut below = vec![cpu];
+                for balance in &domains.of_cpu[cpu] {
+                    let domain = &domains.all[balance.domain];
+                    let mut members = domain.groups.concat();
+                    members.sort_unstable();
+                    assert_eq!(members, domain.span);
+                    assert_eq!(domain.groups[balance.group], below);
+                    below.clone_from(&domain.span);
+                }
+                assert_eq!(below.len(), 16, "the top domain spans the machine");
+            }
+        }
+    }
+
+    #[test]
+    fn allowed_numa_imbalance_follows_the_nodes_caches() {
+        let knobs = SchedKnobs { imb_numa_nr: ImbNumaNr::Derived, ..SchedKnobs::default() };
+        let two_nodes = matrix(&[&[10, 20], &[20, 10]]);
+        let top = |cores, llcs| {
+            let domains = build(smt_machine(2, cores, llcs), &two_nodes, &knobs);
+            domains
+                .all
+                .iter()
+                .find(|domain| domain.level.is_numa())
+                .map(|domain| domain.imb_numa_nr)
+        };
+        // 32 CPUs a node, one cache: an eighth; four caches: four; 4 CPUs: at least one.
+        assert_eq!((top(16, 1), top(16, 4), top(2, 1)), (Some(4), Some(4), Some(1)));
+        assert_eq!(top(24, 1), Some(6));
+    }
+}

@@ -129,7 +129,8 @@ fn even_load(
     total: &GroupStats,
 ) -> Option<Imbalance> {
     let (avg_local, avg_busiest, mean) = (local.avg_load(), busiest.avg_load(), total.avg_load());
-    if avg_local >= mean || 100 * avg_busiest <= domain.imbalance_pct * avg_local {
+    let around_mean = avg_local < mean && mean < avg_busiest;
+    if !around_mean || 100 * avg_busiest <= domain.imbalance_pct * avg_local {
         return None;
     }
     let surplus = (avg_busiest - mean) * busiest.nr_cpus;
@@ -197,5 +198,16 @@ mod tests {
         // 10 against 11 is within 117 %.
         assert_eq!(between(&llc, Pass::Busy, 10, 11), None);
         assert_eq!(between(&llc, Pass::Busy, 16, 8), None);
+    }
+
+    /// More tasks than CPUs is "overloaded" however light they are: such a group may be below the
+    /// mean load, and nothing is pulled from it.
+    #[test]
+    fn an_overloaded_group_of_light_tasks_is_left_alone() {
+        let llc = domain(Level::Llc, 0);
+        let local = GroupStats { load: 8 * 500, ..stats(8, 8) };
+        let light = GroupStats { load: 9 * 500, ..stats(8, 9) };
+        let total = GroupStats { nr_cpus: 24, load: 8 * 500 + 9 * 500 + 8 * 4000, ..stats(24, 25) };
+        assert_eq!(imbalance(&llc, Pass::Busy, &local, &light, &total), None);
     }
 }

@@ -119,3 +119,120 @@ impl RunQueue {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The slow twin: an ordered map, everything recomputed by looking at all of it.
+    #[derive(Default)]
+    struct Slow(BTreeMap<(i64, TaskId), Entry>);
+
+    impl Slow {
+        fn pop_next(&mut self, policy: FairPolicy) -> Option<Entry> {
+            let key = match policy {
+                FairPolicy::Cfs => self.0.keys().next().copied()?,
+                FairPolicy::Eevdf => {
+                    let eligible = |entry: &&Entry| self.lag_sum(entry.vruntime) >= 0;
+                    let earliest = |entry: &&Entry| (entry.deadline, entry.task);
+                    self.0.values().filter(eligible).min_by_key(earliest)?.key()
+                }
+            };
+            self.0.remove(&key)
+        }
+
+        /// Sum of the weighted lags against a point in virtual time: not negative when the mean
+        /// is at or after it. That is eligibility without a division.
+        fn lag_sum(&self, at: i64) -> i128 {
+            let lag = |entry: &Entry| i128::from(entry.vruntime - at) * i128::from(entry.weight);
+            self.0.values().map(lag).sum()
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Op {
+        Insert { vruntime: i64, weight: u32, slice: i64 },
+        Remove(usize),
+        Pop,
+    }
+
+    fn ops() -> impl Strategy<Value = Vec<Op>> {
+        let insert = (-50_i64..1000, 1_u32..5000, 0_i64..300)
+            .prop_map(|(vruntime, weight, slice)| Op::Insert { vruntime, weight, slice });
+        let op =
+            prop_oneof![4 => insert, 1 => (0_usize..50).prop_map(Op::Remove), 2 => Just(Op::Pop)];
+        prop::collection::vec(op, 1..200)
+    }
+
+    proptest! {
+        #[test]
+        fn queue_and_slow_twin_agree(cfs in any::<bool>(), ops in ops()) {
+            let policy = if cfs { FairPolicy::Cfs } else { FairPolicy::Eevdf };
+            let mut fast = RunQueue::new(Nanos::ZERO);
+            let mut slow = Slow::default();
+            for (idx, op) in ops.into_iter().enumerate() {
+                match op {
+                    Op::Insert { vruntime, weight, slice } => {
+                        let task = TaskId::from_idx(idx);
+                        let entry = Entry { vruntime, task, weight, deadline: vruntime + slice };
+                        fast.insert(entry);
+                        slow.0.insert(entry.key(), entry);
+                    }
+                    Op::Remove(k) => {
+                        let key = slow.0.keys().nth(k).copied().unwrap_or((0, TaskId(u32::MAX)));
+                        prop_assert_eq!(fast.remove(key.0, key.1), slow.0.remove(&key).is_some());
+                    }
+                    Op::Pop => prop_assert_eq!(fast.pop_next(policy), slow.pop_next(policy)),
+                }
+                prop_assert!(fast.waiting().eq(slow.0.values()));
+                prop_assert_eq!(fast.nr_waiting(), slow.0.len());
+                prop_assert_eq!(fast.leftmost(), slow.0.values().next());
+            }
+        }
+    }
+
+    fn entry(task: u32, vruntime: i64, deadline: i64) -> Entry {
+        Entry { vruntime, task: TaskId(task), weight: 1024, deadline }
+    }
+
+    #[test]
+    fn eevdf_runs_the_earliest_deadline_among_those_not_ahead_of_the_mean() {
+        let mut rq = RunQueue::new(Nanos::ZERO);
+        // Mean 20: tasks 0 and 1 are eligible; 2 has the earliest deadline but is ahead.
+        [entry(0, 5, 90), entry(1, 15, 50), entry(2, 40, 45)]
+            .into_iter()
+            .for_each(|entry| rq.insert(entry));
+        assert_eq!(rq.avg_vruntime(None), 20);
+        let order: Vec<u32> = std::iter::from_fn(|| rq.pop_next(FairPolicy::Eevdf))
+            .map(|entry| entry.task.0)
+            .collect();
+        // Without task 1 the mean is 22 and task 2 is still ahead of it.
+        assert_eq!(order, [1, 0, 2]);
+    }
+
+    #[test]
+    fn equal_vruntimes_go_by_task_number() {
+        let mut rq = RunQueue::new(Nanos::ZERO);
+        [entry(7, 3, 0), entry(2, 3, 0), entry(5, 3, 0)]
+            .into_iter()
+            .for_each(|entry| rq.insert(entry));
+        let order: Vec<u32> =
+            std::iter::from_fn(|| rq.pop_next(FairPolicy::Cfs)).map(|entry| entry.task.0).collect();
+        assert_eq!(order, [2, 5, 7]);
+    }
+
+    #[test]
+    fn min_vruntime_never_goes_back() {
+        let mut rq = RunQueue::new(Nanos::ZERO);
+        rq.update_min_vruntime(Some(100));
+        rq.insert(entry(0, 40, 0));
+        rq.update_min_vruntime(Some(200));
+        assert_eq!(rq.min_vruntime, 100);
+        rq.update_min_vruntime(None);
+        assert_eq!(rq.min_vruntime, 100);
+    }
+}
