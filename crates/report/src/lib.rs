@@ -1,1 +1,4 @@
-//! Tables, charts and the HTML report; reads results only
+//! Tables, charts and the HTML report; reads results only.
+
+mod figures;
+pub mod table;

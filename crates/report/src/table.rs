@@ -1,0 +1,317 @@
+//! The comparison as text: for a terminal, Markdown, CSV; and where the time of two designs went.
+
+use results::{Case, Comparison, Estimate, SummaryRow, time_split_s};
+
+use crate::figures::{compact, decimals, plain};
+
+/// Whether lines may be drawn: for a terminal, but not for a pipe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Frame {
+    /// A rule below the heads.
+    Ruled,
+    /// Text only.
+    Plain,
+}
+
+/// A column of the comparison table.
+struct Column {
+    /// Two lines.
+    head: [&'static str; 2],
+    cell: fn(&SummaryRow) -> String,
+    /// Columns with the highest number go first where there is no room.
+    dispensable: u8,
+}
+
+const COLUMNS: [Column; 10] = [
+    Column { head: ["", "design"], cell: |row| row.design.clone(), dispensable: 0 },
+    Column { head: ["elapsed", "s"], cell: elapsed, dispensable: 0 },
+    Column { head: ["speed", "x base"], cell: |row| plain(row.speedup.mean, 3), dispensable: 1 },
+    Column {
+        head: ["local", "%"],
+        cell: |row| plain(row.local_access_pct.mean, 1),
+        dispensable: 3,
+    },
+    Column {
+        head: ["pages", "moved"],
+        cell: |row| compact(row.pages_migrated.mean),
+        dispensable: 4,
+    },
+    Column { head: ["hint", "faults"], cell: |row| compact(row.hint_faults.mean), dispensable: 6 },
+    Column { head: ["sys", "%"], cell: |row| plain(row.system_pct.mean, 1), dispensable: 5 },
+    Column { head: ["p50", "ns"], cell: |row| compact(row.latency.p50_ns as f64), dispensable: 8 },
+    Column { head: ["p99", "ns"], cell: |row| compact(row.latency.p99_ns as f64), dispensable: 2 },
+    Column {
+        head: ["p99.9", "ns"],
+        cell: |row| compact(row.latency.p99_9_ns as f64),
+        dispensable: 7,
+    },
+];
+
+/// `21.64 ±0.12`: mean and half of its 95 % interval.
+fn elapsed(row: &SummaryRow) -> String {
+    let Estimate { mean, .. } = row.elapsed_s;
+    if row.nr_seeds == 0 {
+        return "no memory".to_owned();
+    }
+    let digits = decimals(mean, 4);
+    let out_of_memory = if row.nr_out_of_memory > 0 { " (some no memory)" } else { "" };
+    format!("{mean:.digits$} ±{:.digits$}{out_of_memory}", row.elapsed_s.half_width())
+}
+
+/// The comparison table in at most `width` columns; less important figures are left out where
+/// there is no room, down to the design and its time. Several cases make several tables, each
+/// below its title.
+pub fn terminal(rows: &[SummaryRow], width: usize, frame: Frame) -> String {
+    let cases = group(rows);
+    let mut text = String::new();
+    for (case, rows) in &cases {
+        if cases.len() > 1 {
+            let gap = if text.is_empty() { "" } else { "\n" };
+            text += &format!("{gap}{}\n", case.title());
+        }
+        let mut columns: Vec<&Column> = COLUMNS.iter().collect();
+        let mut lines = render(&columns, rows);
+        while lines.iter().any(|line| line.chars().count() > width) && drop_one(&mut columns) {
+            lines = render(&columns, rows);
+        }
+        if frame == Frame::Ruled {
+            let longest = lines.iter().map(|line| line.chars().count()).max().unwrap_or(0);
+            lines.insert(2, "─".repeat(longest));
+        }
+        lines.iter().for_each(|line| text += &format!("{line}\n"));
+    }
+    text
+}
+
+/// Rows of each case, in order.
+pub(crate) fn group(rows: &[SummaryRow]) -> Vec<(Case, Vec<&SummaryRow>)> {
+    let mut cases: Vec<(Case, Vec<&SummaryRow>)> = Vec::new();
+    for row in rows {
+        let case = row.case();
+        match cases.iter_mut().find(|(known, _)| *known == case) {
+            Some((_, rows)) => rows.push(row),
+            None => cases.push((case, vec![row])),
+        }
+    }
+    cases
+}
+
+/// Leaves out the most dispensable column; false where all that is left is needed.
+fn drop_one(columns: &mut Vec<&Column>) -> bool {
+    let most = columns.iter().map(|column| column.dispensable).max().unwrap_or(0);
+    columns.retain(|column| column.dispensable != most || most == 0);
+    most > 0
+}
+
+fn render(columns: &[&Column], rows: &[&SummaryRow]) -> Vec<String> {
+    let heads =
+        [0, 1].map(|line| columns.iter().map(|column| column.head[line].to_owned()).collect());
+    let cells = rows.iter().map(|row| columns.iter().map(|column| (column.cell)(row)).collect());
+    align(&heads.into_iter().chain(cells).collect::<Vec<_>>())
+}
+
+/// Lines of cells below each other: the first column to the left, the others to the right.
+fn align(lines: &[Vec<String>]) -> Vec<String> {
+    let nr_columns = lines.first().map_or(0, Vec::len);
+    let widest =
+        |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..nr_columns).map(widest).collect();
+    let pad = |(column, cell): (usize, &String)| match column {
+        0 => format!("{cell:<width$}", width = widths[0]),
+        _ => format!("{cell:>width$}", width = widths[column]),
+    };
+    lines
+        .iter()
+        .map(|line| {
+            line.iter().enumerate().map(pad).collect::<Vec<_>>().join(" ").trim_end().to_owned()
+        })
+        .collect()
+}
+
+/// The comparison table in Markdown, all columns.
+pub fn markdown(rows: &[SummaryRow]) -> String {
+    let mut text = String::new();
+    let cases = group(rows);
+    for (case, rows) in &cases {
+        if cases.len() > 1 {
+            text += &format!("{}**{}**\n\n", if text.is_empty() { "" } else { "\n" }, case.title());
+        }
+        let heads: Vec<String> =
+            COLUMNS.iter().map(|column| column.head.join(" ").trim().to_owned()).collect();
+        text +=
+            &format!("| {} |\n| --- |{}\n", heads.join(" | "), " ---: |".repeat(COLUMNS.len() - 1));
+        for row in rows {
+            let cells: Vec<String> =
+                COLUMNS.iter().map(|column| (column.cell)(row).replace('|', "\\|")).collect();
+            text += &format!("| {} |\n", cells.join(" | "));
+        }
+    }
+    text
+}
+
+/// The summary as CSV (RFC 4180), unrounded: what a row belongs to, then each estimate with the
+/// ends of its interval, then the latency percentiles.
+pub fn csv(rows: &[SummaryRow]) -> String {
+    let mut axes: Vec<&String> = rows.iter().flat_map(|row| row.axes.keys()).collect();
+    axes.sort();
+    axes.dedup();
+    let mut head: Vec<String> = ["machine", "workload"].map(str::to_owned).to_vec();
+    head.extend(axes.iter().map(|axis| format!("axis_{axis}")));
+    head.extend(["design", "seeds"].map(str::to_owned));
+    let names = rows.first().map(SummaryRow::estimates).into_iter().flatten().map(|(name, _)| name);
+    head.extend(
+        names.flat_map(|name| [name.to_owned(), format!("{name}_low"), format!("{name}_high")]),
+    );
+    head.extend(["p50_ns", "p90_ns", "p99_ns", "p99.9_ns", "p99.99_ns"].map(str::to_owned));
+    let mut lines = vec![head];
+    for row in rows {
+        let mut line = vec![row.machine.clone(), row.workload.clone()];
+        line.extend(axes.iter().map(|axis| row.axes.get(*axis).cloned().unwrap_or_default()));
+        line.extend([row.design.clone(), row.nr_seeds.to_string()]);
+        line.extend(
+            row.estimates()
+                .into_iter()
+                .flat_map(|(_, e)| [e.mean, e.low, e.high].map(|value| value.to_string())),
+        );
+        let p = row.latency;
+        line.extend(
+            [p.p50_ns, p.p90_ns, p.p99_ns, p.p99_9_ns, p.p99_99_ns].map(|ns| ns.to_string()),
+        );
+        lines.push(line);
+    }
+    lines
+        .iter()
+        .map(|line| line.iter().map(|cell| quoted(cell)).collect::<Vec<_>>().join(",") + "\n")
+        .collect()
+}
+
+fn quoted(cell: &str) -> String {
+    if cell.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", cell.replace('"', "\"\""))
+    } else {
+        cell.to_owned()
+    }
+}
+
+/// Where the time of two designs went in `case`, in task seconds summed over the tasks, and what
+/// the second spends more or less; then which shared bandwidths were saturated. `None` where one
+/// of them has no finished run.
+pub fn explain(comparison: &Comparison, case: &Case, first: &str, second: &str) -> Option<String> {
+    let (one, two) =
+        (time_split_s(comparison, case, first)?, time_split_s(comparison, case, second)?);
+    let head = |unit: &str| {
+        vec![unit.to_owned(), first.to_owned(), second.to_owned(), "difference".to_owned()]
+    };
+    let line = |name: &str, one: f64, two: f64, digits: usize| {
+        vec![
+            name.to_owned(),
+            format!("{one:.digits$}"),
+            format!("{two:.digits$}"),
+            format!("{:+.digits$}", two - one),
+        ]
+    };
+    let total = |parts: &[(&str, f64)]| parts.iter().map(|(_, time)| time).sum::<f64>();
+    let digits = decimals(total(&one).max(total(&two)), 4);
+    let mut lines = vec![head("task time, s")];
+    for ((part, one), (_, two)) in one.iter().zip(&two) {
+        if *one > 0.0 || *two > 0.0 {
+            lines.push(line(part, *one, *two, digits));
+        }
+    }
+    lines.push(line("all", total(&one), total(&two), digits));
+    let mut text = align(&lines).join("\n") + "\n";
+    let (one, two) =
+        (saturation_pct(comparison, case, first), saturation_pct(comparison, case, second));
+    let mut lines = vec![head("saturated, % of the time")];
+    for (name, one) in &one {
+        let two = two.iter().find(|(other, _)| other == name).map_or(0.0, |(_, two)| *two);
+        if *one > 0.0 || two > 0.0 {
+            lines.push(line(name, *one, two, 1));
+        }
+    }
+    if lines.len() > 1 {
+        text += &format!("\n{}\n", align(&lines).join("\n"));
+    }
+    Some(text)
+}
+
+/// Share of the time that each shared bandwidth was saturated, %, mean over seeds.
+pub(crate) fn saturation_pct(
+    comparison: &Comparison,
+    case: &Case,
+    design: &str,
+) -> Vec<(String, f64)> {
+    let mut shares: Vec<(String, f64)> = Vec::new();
+    let nr_runs = comparison.finished(case, design).count() as f64;
+    for resource in comparison.finished(case, design).flat_map(|run| &run.resources) {
+        let share = 100.0 * resource.saturated / nr_runs;
+        match shares.iter_mut().find(|(name, _)| *name == resource.name) {
+            Some((_, sum)) => *sum += share,
+            None => shares.push((resource.name.clone(), share)),
+        }
+    }
+    shares
+}
+
+#[cfg(test)]
+mod tests {
+    use results::{sample, summary};
+
+    use super::*;
+
+    #[test]
+    fn six_designs_fit_eighty_columns_with_every_figure() {
+        let text = terminal(&summary(&sample::comparison()), 80, Frame::Plain);
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        assert!(text.lines().next().unwrap().contains("p99.9"), "{text}");
+        assert!(text.chars().all(|letter| letter.is_ascii() || letter == '±'));
+        insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn narrow_terminals_keep_the_answer() {
+        let rows = summary(&sample::comparison());
+        for width in [40, 60] {
+            let text = terminal(&rows, width, Frame::Ruled);
+            assert!(text.lines().all(|line| line.chars().count() <= width), "{text}");
+            assert!(text.contains("elapsed") && text.contains("autonuma"), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_case_has_its_table() {
+        let mut comparison = sample::elapsed(&[("base", &[10]), ("fast", &[5])]);
+        comparison.cells[1].axes.insert("threads".to_owned(), "8".to_owned());
+        let text = terminal(&summary(&comparison), 80, Frame::Plain);
+        assert!(text.contains("w on m\n") && text.contains("\nw on m, threads = 8\n"), "{text}");
+    }
+
+    #[test]
+    fn other_forms() {
+        let rows = summary(&sample::elapsed(&[("base", &[10, 10]), ("fast, \"new\"", &[5, 5])]));
+        insta::assert_snapshot!(markdown(&rows));
+        insta::assert_snapshot!(csv(&rows));
+    }
+
+    #[test]
+    fn explanation_adds_up() {
+        let comparison = sample::comparison();
+        let case = comparison.cases().remove(0);
+        let text = explain(&comparison, &case, "first-touch", "balancenuma").unwrap();
+        let figure = |line: &str, from_end: usize| -> f64 {
+            text.lines()
+                .find(|found| found.starts_with(line))
+                .unwrap()
+                .split_whitespace()
+                .rev()
+                .nth(from_end)
+                .unwrap()
+                .parse()
+                .unwrap()
+        };
+        assert!(figure("remote memory", 0) < 0.0 && figure("hint faults", 0) > 0.0, "{text}");
+        assert!((figure("all", 1) - figure("all", 2) - figure("all", 0)).abs() < 0.11, "{text}");
+        assert!(text.contains("node 0 controller"), "{text}");
+        assert!(explain(&comparison, &case, "first-touch", "absent").is_none());
+    }
+}
