@@ -113,7 +113,8 @@ struct thread {
     uint32_t nr_buffered;
     uint32_t touches; /* since the last window or clock */
     uint64_t pending; /* instructions since the last record */
-    uint64_t syscall_start;
+    uint64_t syscall_start; /* 0: not in a syscall */
+    int64_t syscall_number;
     uint64_t vector_args[3]; /* of a readv-like call that has not returned */
     uint64_t loads, stores, splits, fetches, instructions, records, lost;
 };
@@ -223,10 +224,21 @@ static void flush_window(struct thread *t)
     t->touches = 0;
 }
 
+/* Time since the thread entered its syscall, if it was long. */
+static void emit_blocked(struct thread *t, uint64_t now)
+{
+    if (!t->syscall_start || now - t->syscall_start < BLOCKED_NS)
+        return;
+    flush_window(t);
+    emit(t, now - t->syscall_start, K_BLOCKED, (uint32_t)t->syscall_number);
+    emit(t, now, K_CLOCK, 0);
+}
+
 static void finish(struct thread *t)
 {
     char comm[32] = "", path[64], line[512];
     flush_window(t);
+    emit_blocked(t, now_ns());
     emit_clock(t);
     write_buffer(t);
     snprintf(path, sizeof path, "/proc/self/task/%d/comm", (int)t->tid);
@@ -528,6 +540,7 @@ static void on_syscall(plugin_id id, unsigned vcpu, int64_t number, uint64_t a1,
     struct thread *t = me();
     pthread_mutex_lock(&t->lock);
     t->syscall_start = now_ns();
+    t->syscall_number = number;
     if (wanted(number)) {
         flush_window(t);
         emit(t, t->syscall_start, K_CLOCK, 0);
@@ -554,11 +567,8 @@ static void on_syscall_return(plugin_id id, unsigned vcpu, int64_t number, int64
         emit_value(t, (uint64_t)result, K_RESULT);
     if (opt.io && is_vector(number))
         emit_vector(t, number, result);
-    if (t->syscall_start && now - t->syscall_start >= BLOCKED_NS) {
-        flush_window(t);
-        emit(t, now - t->syscall_start, K_BLOCKED, (uint32_t)number);
-        emit(t, now, K_CLOCK, 0);
-    }
+    emit_blocked(t, now);
+    t->syscall_start = 0;
     pthread_mutex_unlock(&t->lock);
 }
 
