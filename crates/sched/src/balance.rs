@@ -6,7 +6,7 @@
 //!
 //! - A pass that fills several idle CPUs hands each of them one task, where the kernel pulls all to
 //!   one CPU and spreads them in further passes.
-//! - Between nodes a *running* task is pulled as soon as idle CPUs differ by two, but at most once in
+//! - Between nodes a *running* task is pulled as soon as tasks differ by two, but at most once in
 //!   `numa_pull_interval`; the kernel counts failed passes, whose time depends on the span. The
 //!   published runs of 2012 are reproduced by about 50 ms.
 //! - Groups that cannot be balanced because of affinities are not marked ("imbalanced" state).

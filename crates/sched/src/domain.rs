@@ -1,6 +1,6 @@
 //! Scheduling domains: the nested spans of CPUs over which load is balanced.
 //!
-//! Bottom-up: SMT siblings, last-level cache, package (the kernel's PKG level spans the CPUs of a
+//! Bottom-up: SMT siblings, last-level cache (as far as it lies on one node), package (the kernel's PKG level spans the CPUs of a
 //! node), then one NUMA level per distinct distance: nodes not farther than it. A level that adds
 //! no CPU to the one below is left out, as in the kernel.
 //!
@@ -60,8 +60,8 @@ pub(crate) struct Domain {
 }
 
 impl Domain {
-    /// Whether groups are evened out by number of tasks rather than by idle CPUs: where a group
-    /// shares something (a core, a cache) that one task alone uses better.
+    /// Whether groups are evened out even by a busy CPU: where a group shares something (a core, a
+    /// cache) that one task alone uses better.
     pub(crate) fn prefers_sibling(&self) -> bool {
         matches!(self.level, Level::Llc | Level::Package)
     }

@@ -49,14 +49,14 @@ impl GroupStats {
         self.load * 1024 / self.nr_cpus.max(1)
     }
 
-    /// Which group is the busiest: by state; among groups with spare CPUs by how few are idle
-    /// (as a share, in 1/1024), then by tasks; else by load per CPU.
-    pub(crate) fn busyness(&self) -> (GroupState, u64, u64) {
-        let state = self.state();
-        let idle_share = self.nr_idle * 1024 / self.nr_cpus.max(1);
-        match state {
-            GroupState::HasSpare => (state, 1024 - idle_share, self.nr_running),
-            _ => (state, self.avg_load(), self.nr_running),
+    /// Which group is the busiest: by state; among groups with spare CPUs by tasks per CPU (in
+    /// 1/1024); else by load per CPU.
+    pub(crate) fn busyness(&self) -> (GroupState, u64) {
+        match self.state() {
+            GroupState::HasSpare => {
+                (GroupState::HasSpare, self.nr_running * 1024 / self.nr_cpus.max(1))
+            }
+            state => (state, self.avg_load()),
         }
     }
 }
@@ -101,23 +101,24 @@ pub(crate) fn imbalance(
     }
 }
 
-/// Both groups may have idle CPUs: half the difference in tasks where a lone task is better off
-/// (equal groups that prefer siblings), else half the difference in idle CPUs.
+/// Both groups may have idle CPUs: move what makes their tasks per CPU equal, rounded down. For
+/// groups of the same size that is half the difference in tasks (the kernel halves the difference
+/// in idle CPUs at NUMA levels, the same with a task a CPU; but absolute numbers make groups of
+/// unlike size pull from each other for ever).
+///
+/// A busy CPU pulls here only where a lone task is better off.
 fn even_out(
     domain: &Domain,
     pass: Pass,
     local: &GroupStats,
     busiest: &GroupStats,
 ) -> Option<Imbalance> {
-    let by_tasks = domain.prefers_sibling() && local.nr_cpus == busiest.nr_cpus;
-    let diff = if by_tasks {
-        busiest.nr_running.saturating_sub(local.nr_running)
-    } else {
-        local.nr_idle.saturating_sub(busiest.nr_idle)
-    };
+    let diff = 2
+        * (busiest.nr_running * local.nr_cpus).saturating_sub(local.nr_running * busiest.nr_cpus)
+        / (local.nr_cpus + busiest.nr_cpus);
     let tolerated =
         domain.level.is_numa() && diff <= 2 && local.nr_running < u64::from(domain.imb_numa_nr);
-    let wanted = diff > 1 && !tolerated && (by_tasks || pass != Pass::Busy);
+    let wanted = diff > 1 && !tolerated && (domain.prefers_sibling() || pass != Pass::Busy);
     wanted.then_some(Imbalance::Tasks(diff / 2))
 }
 
@@ -178,6 +179,18 @@ mod tests {
         assert_eq!(between(&numa, Pass::Idle, 0, 8), Some(Imbalance::Tasks(4)));
         // A busy CPU leaves it to an idle one.
         assert_eq!(between(&numa, Pass::Busy, 4, 6), None);
+    }
+
+    #[test]
+    fn groups_of_unlike_size_compare_their_shares() {
+        let numa = domain(NUMA, 0);
+        let between =
+            |local, busiest| imbalance(&numa, Pass::Idle, &local, &busiest, &stats(40, 20));
+        // 5/10 against 15/30 is balanced from either side, though idle CPUs differ by ten.
+        assert_eq!(between(stats(30, 15), stats(10, 5)), None);
+        assert_eq!(between(stats(10, 5), stats(30, 15)), None);
+        // 0/10 against 20/30: five tasks make it 5/10 and 15/30.
+        assert_eq!(between(stats(10, 0), stats(30, 20)), Some(Imbalance::Tasks(5)));
     }
 
     #[test]

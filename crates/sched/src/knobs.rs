@@ -59,8 +59,8 @@ pub struct SchedKnobs {
     /// from the ticks of a busy one; here this bounds the time that two tasks share a CPU while
     /// another idles.
     pub idle_interval_max: Nanos,
-    /// Shortest time between two pulls of a running task into a node (or into a group of nodes).
-    /// Fitted by the published rows of 2012: about 50 ms.
+    /// Shortest time between two pulls of a running task within a NUMA domain. Fitted by the
+    /// published rows of 2012: about 50 ms.
     pub numa_pull_interval: Nanos,
     /// `node_reclaim_distance`: fork and wake-up placement do not cross a larger distance.
     pub reclaim_distance: u8,
@@ -91,6 +91,11 @@ impl Default for SchedKnobs {
 }
 
 impl SchedKnobs {
+    /// The defaults for a kernel with `hz` timer ticks per second (at least 1 is assumed).
+    pub fn with_hz(hz: u32) -> Self {
+        Self { tick: Nanos(1_000_000_000 / u64::from(hz.max(1))), ..Self::default() }
+    }
+
     /// The kernel's logarithmic scaling of slices: `1 + log2(min(cpus, 8))`.
     pub fn cpu_factor(nr_cpus: usize) -> u64 {
         1 + u64::from(nr_cpus.clamp(1, 8).ilog2())

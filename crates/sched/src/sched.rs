@@ -223,6 +223,11 @@ impl Sched {
         let vruntime = &mut self.tasks.vruntime[task];
         *vruntime += to_virtual(ran.0, self.tasks.weight[task]);
         rq.update_min_vruntime(Some(*vruntime));
+        // With nobody to compete the next slice begins at once, so that a later wake-up meets a
+        // deadline of the present.
+        if rq.nr_waiting() == 0 && *vruntime >= self.tasks.deadline[task] {
+            self.renew_deadline(task);
+        }
     }
 
     /// Puts the current task of `cpu` back into its queue (preemption); nothing when there is none.

@@ -170,6 +170,29 @@ proptest! {
         }
     }
 
+    /// Free tasks, wherever they start, end with no task waiting while a CPU idles, and with equal
+    /// nodes within one task of each other when each has a CPU of its own.
+    #[test]
+    fn free_tasks_spread_out(
+        (nodes, cores, threads) in shapes(),
+        seed in 0_u64..1000,
+        starts in prop::collection::vec(0_usize..64, 1..30),
+    ) {
+        let mut rig = Rig::new(machine(nodes, cores, threads), SchedKnobs::default(), seed);
+        let nr_cpus = rig.sched.nr_cpus();
+        for start in &starts {
+            rig.start_on(CpuId::from_idx(start % nr_cpus));
+        }
+        rig.run_for(100);
+        let nr_busy =
+            (0..nr_cpus).filter(|cpu| !rig.sched.is_idle(CpuId::from_idx(*cpu))).count();
+        prop_assert_eq!(nr_busy, nr_cpus.min(starts.len()));
+        rig.run_for(1500);
+        let counts = rig.node_counts();
+        let spread = counts.iter().max().zip(counts.iter().min()).map_or(0, |(a, b)| a - b);
+        prop_assert!(starts.len() > nr_cpus || spread <= 1, "{counts:?}");
+    }
+
     /// On one CPU, run times are proportional to weights up to a slice or two each.
     #[test]
     fn run_time_follows_weight(

@@ -36,6 +36,20 @@ fn a_half_load_is_spread_over_nodes_and_whole_cores() {
     }
 }
 
+/// The parent runs while it forks, so the last child finds no idle CPU; when the parent waits for
+/// its children, they get one CPU each.
+#[test]
+fn a_parent_that_waits_leaves_each_child_a_cpu() {
+    for seed in 0..20 {
+        let mut rig = Rig::new(machine(2, 6, 1), SchedKnobs::default(), seed);
+        let parent = rig.start_on(CpuId(0));
+        rig.fork(12);
+        rig.leave(parent, Leave::Block);
+        rig.run_for(25);
+        assert_eq!((rig.node_counts(), busy_cpus(&rig)), (vec![6, 6], 12));
+    }
+}
+
 #[test]
 fn the_order_of_threads_over_nodes_differs_between_seeds() {
     let places = |seed| {
@@ -119,6 +133,33 @@ fn running_tasks_are_pulled_between_nodes_once_in_the_interval() {
     for pair in moved_at.windows(2) {
         let gap = pair[1] - pair[0];
         assert!((50..=70).contains(&gap), "{gap} ms between two pulls");
+    }
+}
+
+/// Spans that overlap (a ring) or are not symmetric must not make groups pull from each other for
+/// ever.
+#[test]
+fn balance_comes_to_rest_on_odd_distances() {
+    let ring = [[10, 16, 22, 16], [16, 10, 16, 22], [22, 16, 10, 16], [16, 22, 16, 10]];
+    let skewed = [[10, 16, 22, 30], [20, 10, 16, 21], [22, 28, 10, 16], [16, 22, 17, 10]];
+    for rows in [ring, skewed] {
+        for nr_tasks in [5, 9, 14, 24, 31, 32] {
+            let (cpus, mut distances) = machine(4, 8, 1);
+            for (from, row) in rows.iter().enumerate() {
+                for (to, distance) in row.iter().enumerate() {
+                    distances[(NodeId::from_idx(from), NodeId::from_idx(to))] = *distance;
+                }
+            }
+            let mut rig = Rig::new((cpus, distances), SchedKnobs::default(), 1);
+            (0..nr_tasks).for_each(|idx| {
+                rig.start_on(CpuId(idx % 8));
+            });
+            rig.run_for(4000);
+            let nr_moves = rig.nr_running_moves;
+            rig.run_for(2000);
+            assert_eq!(rig.nr_running_moves, nr_moves, "{nr_tasks} tasks {:?}", rig.node_counts());
+            assert_eq!(busy_cpus(&rig), usize::from(nr_tasks));
+        }
     }
 }
 
