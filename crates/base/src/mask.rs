@@ -1,5 +1,7 @@
 //! Sets of nodes and of CPUs as bit masks.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{CpuId, NodeId};
 
 /// Most nodes a machine may have; the width of [`NodeMask`].
@@ -8,7 +10,10 @@ pub const MAX_NODES: usize = 64;
 pub const MAX_CPUS: usize = 1024;
 
 /// A set of nodes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(into = "Vec<NodeId>", try_from = "Vec<NodeId>")]
 pub struct NodeMask(pub u64);
 
 impl NodeMask {
@@ -72,8 +77,43 @@ impl FromIterator<NodeId> for NodeMask {
     }
 }
 
+impl From<NodeMask> for Vec<NodeId> {
+    fn from(mask: NodeMask) -> Self {
+        mask.iter().collect()
+    }
+}
+
+impl TryFrom<Vec<NodeId>> for NodeMask {
+    type Error = String;
+
+    fn try_from(nodes: Vec<NodeId>) -> Result<Self, String> {
+        match nodes.iter().find(|node| node.idx() >= MAX_NODES) {
+            Some(node) => Err(format!("node {node}, expected one below {MAX_NODES}")),
+            None => Ok(nodes.into_iter().collect()),
+        }
+    }
+}
+
+impl From<CpuMask> for Vec<CpuId> {
+    fn from(mask: CpuMask) -> Self {
+        mask.iter().collect()
+    }
+}
+
+impl TryFrom<Vec<CpuId>> for CpuMask {
+    type Error = String;
+
+    fn try_from(cpus: Vec<CpuId>) -> Result<Self, String> {
+        match cpus.iter().find(|cpu| cpu.idx() >= MAX_CPUS) {
+            Some(cpu) => Err(format!("CPU {cpu}, expected one below {MAX_CPUS}")),
+            None => Ok(cpus.into_iter().collect()),
+        }
+    }
+}
+
 /// A set of CPUs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(into = "Vec<CpuId>", try_from = "Vec<CpuId>")]
 pub struct CpuMask([u64; MAX_CPUS / 64]);
 
 impl Default for CpuMask {

@@ -1,6 +1,9 @@
 //! Access streams: what threads do, where it comes from (recorded or generated), how it is kept.
 
+pub mod cache;
+pub mod container;
 mod error;
+pub mod generate;
 mod stream;
 
 pub use error::TraceError;

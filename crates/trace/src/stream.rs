@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use base::{Bytes, CpuMask, MmId, MmVec, Nanos, NodeMask, Pages};
+use serde::{Deserialize, Serialize};
 
 use crate::TraceError;
 
@@ -35,7 +36,7 @@ pub struct Workload {
 /// process run on one node, so that the sum over nodes of the distinct processes seen there equals
 /// the number of processes. Only where threads run counts, not where memory is; kernel threads and
 /// threads that have ended do not count.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Convergence {
     /// Nobody looks.
     #[default]
@@ -47,7 +48,7 @@ pub enum Convergence {
 }
 
 /// An address space or a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Space {
     /// Process name or path.
     pub name: String,
@@ -61,7 +62,7 @@ pub struct Space {
 }
 
 /// A mapped range of an address space (the kernel's VMA).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mapping {
     /// Pages covered.
     pub pages: Range<u32>,
@@ -89,7 +90,7 @@ pub struct Thread {
 }
 
 /// Threads that belong together by declaration, with the memory they share.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Group {
     /// As shown to users.
     pub name: String,
@@ -191,7 +192,7 @@ pub struct Sweep {
 }
 
 /// Something other than an access.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Event {
     /// Starts the thread of that index.
     Spawn(usize),
@@ -230,7 +231,7 @@ pub enum Event {
 }
 
 /// `madvise` as far as it is modelled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Advice {
     /// `MADV_HUGEPAGE`.
     HugePage,
@@ -245,7 +246,7 @@ pub enum Advice {
 }
 
 /// Memory policy of a thread or a mapping.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mempolicy {
     /// The node of the allocating CPU, then its fallback list.
     Local,

@@ -1,0 +1,361 @@
+//! The reader: opens, verifies, decodes row groups.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes};
+use parquet::column::reader::{ColumnReaderImpl, get_column_reader, get_typed_column_reader};
+use parquet::data_type::Int32Type;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::reader::{ChunkReader, Length};
+use parquet::file::serialized_reader::SerializedPageReader;
+use sha2::{Digest, Sha256};
+
+use super::meta::Meta;
+use super::row::Cells;
+use super::schema::{self, COLUMNS, Group};
+use super::tail::{self, GUARD_BYTES, GUARD_MAGIC, PARQUET_MAGIC, TRAILER_BYTES};
+use super::write::{hex, identity, json};
+use crate::{Event, TraceError};
+
+/// An opened trace: its footer and metadata are verified, its row groups when they are read.
+#[derive(Debug)]
+pub struct TraceFile {
+    path: PathBuf,
+    bytes: u64,
+    meta: Meta,
+    events: Vec<Event>,
+    groups: Vec<Group>,
+    digest: String,
+    parquet: ParquetMetaData,
+}
+
+/// What a full verification went through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// Row groups whose checksums hold.
+    pub groups: usize,
+    /// Rows decoded.
+    pub rows: u64,
+}
+
+/// The seven columns of a row group, as stored.
+pub(super) type Columns = [Vec<i32>; 7];
+
+impl TraceFile {
+    /// Opens a trace.
+    ///
+    /// # Errors
+    /// A file that is not a trace, is cut, or whose footer or metadata are damaged.
+    pub fn open(path: &Path) -> Result<Self, TraceError> {
+        let mut file = fs_err::File::open(path)?;
+        let bytes = file.metadata()?.len();
+        let footer = read_footer(path, file.file_mut(), bytes)?;
+        let thrift = &footer.bytes[..footer.bytes.len() - TRAILER_BYTES];
+        let bad = |what: String| TraceError::damaged(path, footer.start, what);
+        let parquet = ParquetMetaDataReader::decode_metadata(thrift)
+            .map_err(|e| bad(format!("the footer does not decode: {e}")))?;
+        let key = |name: &str| {
+            let keys = parquet.file_metadata().key_value_metadata();
+            let pair = keys.and_then(|keys| keys.iter().find(|pair| pair.key == name));
+            pair.and_then(|pair| pair.value.clone())
+                .ok_or_else(|| bad(format!("no metadata {name:?}")))
+        };
+        let version = key(schema::KEY_FORMAT)?;
+        if version != schema::VERSION {
+            let what = format!(
+                "trace format {version:?}, this program reads {:?}: use the program that wrote it",
+                schema::VERSION
+            );
+            return Err(TraceError::not_a_trace(path, what));
+        }
+        if !schema::is_ours(parquet.file_metadata().schema_descr()) {
+            return Err(bad("columns other than the format's".to_owned()));
+        }
+        let parse = |name: &str, e: serde_json::Error| bad(format!("metadata {name:?}: {e}"));
+        let meta: Meta = serde_json::from_str(&key(schema::KEY_META)?)
+            .map_err(|e| parse(schema::KEY_META, e))?;
+        let events: Vec<Event> = serde_json::from_str(&key(schema::KEY_EVENTS)?)
+            .map_err(|e| parse(schema::KEY_EVENTS, e))?;
+        let groups: Vec<Group> = serde_json::from_str(&key(schema::KEY_GROUPS)?)
+            .map_err(|e| parse(schema::KEY_GROUPS, e))?;
+        let digest = key(schema::KEY_DIGEST)?;
+        meta.check().and_then(|()| meta.check_events(&events)).map_err(bad)?;
+        check_groups(&groups, &parquet, footer.start - GUARD_BYTES as u64).map_err(bad)?;
+        Ok(Self { path: path.to_owned(), bytes, meta, events, groups, digest, parquet })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What it says about itself.
+    pub fn meta(&self) -> &Meta {
+        &self.meta
+    }
+
+    /// The events of the side table, in the order of their rows.
+    pub fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    /// SHA-256 of the decoded rows, events, threads and spaces: the trace's identity, which
+    /// compressing it anew does not change.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// Bytes of the file.
+    pub fn nr_bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Rows, accesses and events together.
+    pub fn nr_rows(&self) -> u64 {
+        self.groups.iter().map(|group| group.rows).sum()
+    }
+
+    /// Row groups.
+    pub fn nr_groups(&self) -> usize {
+        self.groups.len()
+    }
+
+    pub(super) fn group_rows(&self, group: usize) -> u64 {
+        self.groups[group].rows
+    }
+
+    /// An error at a row group.
+    pub(super) fn damaged(&self, group: usize, what: &str) -> TraceError {
+        let at = &self.groups[group];
+        let end = at.offset + at.bytes;
+        let what = format!("row group {group} (bytes {}..{end}): {what}", at.offset);
+        TraceError::damaged(&self.path, at.offset, what)
+    }
+
+    /// Reads a row group, verifies its checksum and decodes its columns.
+    pub(super) fn read_group(&self, group: usize) -> Result<Columns, TraceError> {
+        let at = &self.groups[group];
+        let mut file = fs_err::File::open(&self.path)?;
+        file.seek(SeekFrom::Start(at.offset))?;
+        let mut bytes = Vec::with_capacity(at.bytes as usize);
+        file.take(at.bytes).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 != at.bytes {
+            return Err(self.damaged(group, "the file ends within it"));
+        }
+        if crc32fast::hash(&bytes) != at.crc32 {
+            return Err(self.damaged(group, "the checksum is wrong"));
+        }
+        let window = Arc::new(Window { start: at.offset, bytes: bytes.into() });
+        let mut columns = Columns::default();
+        for (idx, values) in columns.iter_mut().enumerate() {
+            self.read_column(group, idx, &window, values).map_err(|what| {
+                self.damaged(group, &format!("column {:?}: {what}", COLUMNS[idx].name))
+            })?;
+        }
+        Ok(columns)
+    }
+
+    fn read_column(
+        &self,
+        group: usize,
+        idx: usize,
+        window: &Arc<Window>,
+        values: &mut Vec<i32>,
+    ) -> Result<(), String> {
+        let rows = self.groups[group].rows as usize;
+        let chunk = self.parquet.row_group(group).column(idx);
+        let pages = SerializedPageReader::new(Arc::clone(window), chunk, rows, None)
+            .map_err(|e| e.to_string())?;
+        let descriptor = self.parquet.file_metadata().schema_descr().column(idx);
+        let mut reader: ColumnReaderImpl<Int32Type> =
+            get_typed_column_reader(get_column_reader(descriptor, Box::new(pages)));
+        values.reserve(rows.min(schema::GROUP_ROWS));
+        while values.len() < rows {
+            let wanted = rows - values.len();
+            let (read, _, _) =
+                reader.read_records(wanted, None, None, values).map_err(|e| e.to_string())?;
+            if read == 0 {
+                return Err(format!("{} values, expected {rows}", values.len()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Decodes everything and compares it with the trace's digest.
+    ///
+    /// # Errors
+    /// The first damage found.
+    pub fn verify(&self) -> Result<Verified, TraceError> {
+        let mut digest = Sha256::new();
+        digest.update(identity(&self.meta)?);
+        for group in 0..self.groups.len() {
+            let columns = self.read_group(group)?;
+            super::shared::Chunk::new(self, group, &columns)?;
+            for row in 0..columns[0].len() {
+                digest.update(cells(&columns, row).bytes());
+            }
+        }
+        digest.update(json(&self.events)?);
+        if hex(&digest.finalize()) != self.digest {
+            let what = "the rows are not those of the digest in the metadata";
+            return Err(TraceError::damaged(&self.path, 0, what));
+        }
+        Ok(Verified { groups: self.groups.len(), rows: self.nr_rows() })
+    }
+}
+
+/// A row of decoded columns. Values that do not fit are cut: the caller has checked them.
+pub(super) fn cells(columns: &Columns, row: usize) -> Cells {
+    let [thread, space, op, page, fills, evictions, think] = columns;
+    Cells {
+        thread: thread[row] as u16,
+        space: space[row] as u16,
+        op: op[row] as u8,
+        page: page[row] as u32,
+        fills: fills[row] as u8,
+        evictions: evictions[row] as u8,
+        think: think[row] as u32,
+    }
+}
+
+struct Footer {
+    /// Offset of its first byte.
+    start: u64,
+    /// Up to the end of the file.
+    bytes: Vec<u8>,
+}
+
+fn read_footer(path: &Path, file: &mut File, bytes: u64) -> Result<Footer, TraceError> {
+    let mut head = Vec::new();
+    file.take(4).read_to_end(&mut head)?;
+    if head != PARQUET_MAGIC {
+        return Err(TraceError::not_a_trace(path, format!("not a trace: {}", describe(&head))));
+    }
+    let least = (PARQUET_MAGIC.len() + GUARD_BYTES + TRAILER_BYTES) as u64;
+    if bytes < least {
+        return Err(TraceError::damaged(path, bytes, "the file ends before its footer"));
+    }
+    let trailer_start = bytes - TRAILER_BYTES as u64;
+    let trailer: [u8; TRAILER_BYTES] = read_at(file, trailer_start)?;
+    let [l0, l1, l2, l3, magic @ ..] = trailer;
+    if magic != PARQUET_MAGIC {
+        let what = "the file does not end with PAR1: its end is cut off or overwritten";
+        return Err(TraceError::damaged(path, trailer_start + 4, what));
+    }
+    let length = u64::from(u32::from_le_bytes([l0, l1, l2, l3]));
+    if length + least > bytes {
+        let what = format!("a footer of {length} bytes does not fit into the file");
+        return Err(TraceError::damaged(path, trailer_start, what));
+    }
+    let start = trailer_start - length;
+    let guard: [u8; GUARD_BYTES] = read_at(file, start - GUARD_BYTES as u64)?;
+    if !guard.starts_with(&GUARD_MAGIC) {
+        let what = "a Parquet file that numalab did not write, or whose footer is damaged";
+        return Err(TraceError::not_a_trace(path, what));
+    }
+    let mut footer = Vec::new();
+    file.seek(SeekFrom::Start(start))?;
+    file.take(bytes - start).read_to_end(&mut footer)?;
+    if footer.len() as u64 != bytes - start || tail::guard(&footer) != guard {
+        return Err(TraceError::damaged(path, start, "the footer's checksum is wrong"));
+    }
+    Ok(Footer { start, bytes: footer })
+}
+
+fn read_at<const N: usize>(file: &mut File, offset: u64) -> std::io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    file.seek(SeekFrom::Start(offset))?;
+    file.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// What a file that does not begin like Parquet may be.
+fn describe(head: &[u8]) -> &'static str {
+    match head {
+        [] => "the file is empty",
+        [0x1f, 0x8b, ..] => "it is gzip-compressed, unpack it first",
+        [0x28, 0xb5, 0x2f, 0xfd] => "it is zstd-compressed, unpack it first",
+        [b'P', b'K', ..] => "it is a zip archive",
+        [b'<', ..] => "it looks like HTML or XML",
+        [b'=', b'=', ..] => "it looks like a Valgrind log, import it first",
+        _ => "it does not begin with PAR1",
+    }
+}
+
+/// The groups must tile the file from its head to `end`, and agree with Parquet's own list.
+fn check_groups(groups: &[Group], parquet: &ParquetMetaData, end: u64) -> Result<(), String> {
+    if groups.len() != parquet.num_row_groups() {
+        return Err(format!(
+            "{} checksums for {} row groups",
+            groups.len(),
+            parquet.num_row_groups()
+        ));
+    }
+    let mut next = PARQUET_MAGIC.len() as u64;
+    for (idx, group) in groups.iter().enumerate() {
+        let stored = parquet.row_group(idx);
+        let after = next.checked_add(group.bytes);
+        let rows_fit = group.rows > 0 && group.rows <= schema::GROUP_ROWS as u64;
+        let agrees = i64::try_from(group.rows) == Ok(stored.num_rows());
+        let columns_fit = stored.num_columns() == COLUMNS.len()
+            && stored.columns().iter().all(|chunk| within(chunk, next, group.bytes));
+        if group.offset != next || !rows_fit || !agrees || !columns_fit {
+            return Err(format!("the list of row groups contradicts itself at group {idx}"));
+        }
+        next = after.ok_or_else(|| format!("row group {idx} is too long"))?;
+    }
+    if next == end { Ok(()) } else { Err(format!("row groups end at byte {next}, expected {end}")) }
+}
+
+fn within(chunk: &ColumnChunkMetaData, start: u64, bytes: u64) -> bool {
+    let first = chunk.dictionary_page_offset().unwrap_or(chunk.data_page_offset());
+    let (Ok(first), Ok(length), true) = (
+        u64::try_from(first),
+        u64::try_from(chunk.compressed_size()),
+        chunk.data_page_offset() >= 0,
+    ) else {
+        return false;
+    };
+    first >= start && first.saturating_add(length) <= start.saturating_add(bytes)
+}
+
+/// The bytes of one row group, addressed as in the file.
+struct Window {
+    start: u64,
+    bytes: Bytes,
+}
+
+impl Window {
+    fn slice(&self, start: u64, length: Option<usize>) -> Result<Bytes, ParquetError> {
+        let outside = || ParquetError::EOF(format!("byte {start} is outside the row group"));
+        let from = start.checked_sub(self.start).and_then(|from| usize::try_from(from).ok());
+        let from = from.filter(|from| *from <= self.bytes.len()).ok_or_else(outside)?;
+        let to = match length {
+            Some(length) => from.checked_add(length).ok_or_else(outside)?,
+            None => self.bytes.len(),
+        };
+        if to > self.bytes.len() { Err(outside()) } else { Ok(self.bytes.slice(from..to)) }
+    }
+}
+
+impl Length for Window {
+    fn len(&self) -> u64 {
+        self.start + self.bytes.len() as u64
+    }
+}
+
+impl ChunkReader for Window {
+    type T = bytes::buf::Reader<Bytes>;
+
+    fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
+        Ok(self.slice(start, None)?.reader())
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
+        self.slice(start, Some(length))
+    }
+}

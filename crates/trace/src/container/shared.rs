@@ -1,0 +1,301 @@
+//! Decoding once for any number of runs.
+//!
+//! A row group becomes a chunk in which each thread has its own pieces, in program order: arrays
+//! of accesses and events. Runs share chunks; a budget bounds what stays decoded.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use base::{Bytes, MmId};
+
+use super::read::{Columns, TraceFile};
+use super::row::{numbered_event, op};
+use crate::{Event, Points, Step, Thread, ThreadStream, TraceError, Traffic, Workload};
+
+/// Decoded bytes that stay in memory unless the caller says otherwise: 200 M rows.
+pub const DEFAULT_BUDGET: Bytes = Bytes::from_gib(2);
+
+/// Bytes of a decoded row: page, traffic, think time.
+const ROW_BYTES: u64 = 10;
+
+/// A trace whose decoded chunks are shared by all workloads made from it.
+#[derive(Clone)]
+pub struct SharedTrace {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    file: TraceFile,
+    budget: Bytes,
+    slots: Vec<Mutex<Option<Arc<Chunk>>>>,
+    /// Decoded chunks, the oldest first.
+    resident: Mutex<VecDeque<usize>>,
+}
+
+/// A row group, regrouped by thread.
+#[derive(Debug)]
+pub(super) struct Chunk {
+    threads: Vec<Vec<Piece>>,
+}
+
+#[derive(Clone, Debug)]
+enum Piece {
+    Points(Arc<Points>),
+    Event(Event),
+}
+
+impl SharedTrace {
+    /// Opens a trace; chunks beyond `budget` decoded bytes are dropped, the oldest first, and
+    /// decoded again when a run comes back to them.
+    ///
+    /// # Errors
+    /// As [`TraceFile::open`].
+    pub fn open(path: &Path, budget: Bytes) -> Result<Self, TraceError> {
+        Ok(Self::new(TraceFile::open(path)?, budget))
+    }
+
+    /// Shares an opened trace.
+    pub fn new(file: TraceFile, budget: Bytes) -> Self {
+        let slots = (0..file.nr_groups()).map(|_| Mutex::new(None)).collect();
+        let resident = Mutex::new(VecDeque::new());
+        Self { inner: Arc::new(Inner { file, budget, slots, resident }) }
+    }
+
+    /// The file behind it.
+    pub fn file(&self) -> &TraceFile {
+        &self.inner.file
+    }
+
+    /// A workload at its beginning. Any number of them may run side by side.
+    ///
+    /// # Errors
+    /// A damaged first chunk; later damage is reported by the streams.
+    pub fn workload(&self) -> Result<Workload, TraceError> {
+        if !self.inner.slots.is_empty() {
+            self.inner.chunk(0)?;
+        }
+        let meta = self.inner.file.meta();
+        let thread = |(idx, thread): (usize, &super::ThreadMeta)| Thread {
+            name: thread.name.clone(),
+            process: thread.process,
+            mm: thread.mm,
+            parent: thread.parent,
+            allowed: thread.allowed,
+            stream: Box::new(Recorded {
+                trace: Arc::clone(&self.inner),
+                thread: idx,
+                next_chunk: 0,
+                chunk: None,
+                next_piece: 0,
+            }),
+        };
+        Ok(Workload {
+            name: meta.name.clone(),
+            digest: self.inner.file.digest().to_owned(),
+            spaces: meta.spaces.clone(),
+            threads: meta.threads.iter().enumerate().map(thread).collect(),
+            stop_after: meta.stop_after,
+            convergence: meta.convergence,
+            groups: meta.groups.clone(),
+        })
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // What the mutexes guard is replaced whole, so a panic elsewhere leaves nothing half done.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Inner {
+    /// The chunk, decoded now if it is not resident; others that want it wait meanwhile.
+    fn chunk(&self, group: usize) -> Result<Arc<Chunk>, TraceError> {
+        let mut slot = lock(&self.slots[group]);
+        if let Some(chunk) = &*slot {
+            return Ok(Arc::clone(chunk));
+        }
+        let chunk = Arc::new(Chunk::new(&self.file, group, &self.file.read_group(group)?)?);
+        *slot = Some(Arc::clone(&chunk));
+        drop(slot);
+        self.make_room(group);
+        Ok(chunk)
+    }
+
+    fn make_room(&self, newest: usize) {
+        let mut resident = lock(&self.resident);
+        resident.push_back(newest);
+        let bytes = |group: &usize| self.file.group_rows(*group) * ROW_BYTES;
+        let mut total: u64 = resident.iter().map(bytes).sum();
+        while total > self.budget.0 && resident.len() > 1 {
+            let Some(oldest) = resident.pop_front() else { break };
+            total -= bytes(&oldest);
+            *lock(&self.slots[oldest]) = None;
+        }
+    }
+}
+
+/// One thread's way through the chunks.
+struct Recorded {
+    trace: Arc<Inner>,
+    thread: usize,
+    next_chunk: usize,
+    chunk: Option<Arc<Chunk>>,
+    next_piece: usize,
+}
+
+impl ThreadStream for Recorded {
+    fn next_step(&mut self) -> Result<Step, TraceError> {
+        loop {
+            if let Some(chunk) = &self.chunk
+                && let Some(piece) = chunk.threads[self.thread].get(self.next_piece)
+            {
+                self.next_piece += 1;
+                return Ok(match piece {
+                    Piece::Points(points) => Step::Points(Arc::clone(points), 0..points.page.len()),
+                    Piece::Event(event) => Step::Event(event.clone()),
+                });
+            }
+            self.chunk = None;
+            if self.next_chunk == self.trace.slots.len() {
+                return Ok(Step::End);
+            }
+            self.chunk = Some(self.trace.chunk(self.next_chunk)?);
+            self.next_chunk += 1;
+            self.next_piece = 0;
+        }
+    }
+}
+
+impl Chunk {
+    /// Checks every value and regroups the rows by thread. Rows are handled in runs of one thread,
+    /// space and kind, since recorders write long ones.
+    pub(super) fn new(
+        file: &TraceFile,
+        group: usize,
+        columns: &Columns,
+    ) -> Result<Self, TraceError> {
+        let meta = file.meta();
+        let mut builders: Vec<Builder> = meta.threads.iter().map(|_| Builder::default()).collect();
+        let [thread, space, kind, ..] = columns;
+        let rows = thread.len();
+        let mut row = 0;
+        while row < rows {
+            let bad = |what: &str| file.damaged(group, &format!("row {row}: {what}"));
+            let (owner, mm, flags) = (thread[row], space[row], kind[row]);
+            let Some(builder) = usize::try_from(owner).ok().and_then(|idx| builders.get_mut(idx))
+            else {
+                return Err(bad(&format!(
+                    "thread {owner}, expected one of {}",
+                    meta.threads.len()
+                )));
+            };
+            if flags >= i32::from(op::EVENT) {
+                let event = event(file, columns, row).map_err(|what| bad(&what))?;
+                builder.event(event);
+                row += 1;
+                continue;
+            }
+            let write = i32::from(op::WRITE);
+            let same = |at: &usize| {
+                thread[*at] == owner && space[*at] == mm && (kind[*at] ^ flags) & !write == 0
+            };
+            let end = (row + 1..rows).find(|at| !same(at)).unwrap_or(rows);
+            let id = u16::try_from(mm).ok().map(MmId);
+            let Some((id, pages)) = id.and_then(|id| Some((id, meta.spaces.get(id)?.nr_pages.0)))
+            else {
+                return Err(bad(&format!("space {mm}, expected one of {}", meta.spaces.len())));
+            };
+            check_run(columns, row..end, flags, pages).map_err(|what| bad(&what))?;
+            builder.run(id, flags as u8 & !op::WRITE, columns, row..end);
+            row = end;
+        }
+        Ok(Self { threads: builders.into_iter().map(Builder::finish).collect() })
+    }
+}
+
+/// Checks a run of accesses as a whole; the first row that is wrong need not be named exactly.
+fn check_run(
+    columns: &Columns,
+    run: Range<usize>,
+    flags: i32,
+    nr_pages: u64,
+) -> Result<(), String> {
+    let [_, _, _, page, fills, evictions, _] = columns;
+    if !(0..8).contains(&flags) {
+        return Err(format!("op {flags} is unknown"));
+    }
+    // As unsigned numbers, so that negative ones are too large as well.
+    let largest = |values: &[i32]| values.iter().fold(0, |most, value| most.max(*value as u32));
+    let page = largest(&page[run.clone()]);
+    if u64::from(page) >= nr_pages {
+        return Err(format!("page {page} at or after it, expected less than {nr_pages}"));
+    }
+    let lines = largest(&fills[run.clone()]).max(largest(&evictions[run]));
+    if lines > 127 {
+        return Err(format!("{lines} lines at or after it, expected at most 127"));
+    }
+    Ok(())
+}
+
+fn event(file: &TraceFile, columns: &Columns, row: usize) -> Result<Event, String> {
+    let [_, _, kind, page, _, _, think] = columns;
+    let (page, think) = (page[row] as u32, think[row] as u32);
+    let kind = u8::try_from(kind[row]).map_err(|_| format!("op {} is unknown", kind[row]))?;
+    if kind == op::EVENT {
+        let found = file.events().get(page as usize).cloned();
+        return found
+            .ok_or_else(|| format!("event {page}, expected one of {}", file.events().len()));
+    }
+    numbered_event(kind, page, think).ok_or_else(|| format!("op {kind} is unknown"))
+}
+
+/// Collects one thread's pieces of a chunk.
+#[derive(Default)]
+struct Builder {
+    pieces: Vec<Piece>,
+    open: Points,
+    /// Space and flags of the open piece.
+    key: (MmId, u8),
+}
+
+impl Builder {
+    fn run(&mut self, mm: MmId, flags: u8, columns: &Columns, rows: Range<usize>) {
+        if self.key != (mm, flags) {
+            self.close();
+            self.key = (mm, flags);
+        }
+        let [_, _, kind, page, fills, evictions, think] = columns;
+        let open = &mut self.open;
+        open.page.extend(page[rows.clone()].iter().map(|page| *page as u32));
+        open.think_ns.extend(think[rows.clone()].iter().map(|think| *think as u32));
+        let lines = fills[rows.clone()].iter().zip(&evictions[rows.clone()]);
+        open.traffic.extend(lines.zip(&kind[rows]).map(|((fills, evictions), kind)| {
+            Traffic::new(*fills as u16, *evictions as u16, kind & i32::from(op::WRITE) != 0)
+        }));
+    }
+
+    fn event(&mut self, event: Event) {
+        self.close();
+        self.pieces.push(Piece::Event(event));
+    }
+
+    fn close(&mut self) {
+        if self.open.page.is_empty() {
+            return;
+        }
+        let mut points = std::mem::take(&mut self.open);
+        points.mm = self.key.0;
+        points.sequential = self.key.1 & op::SEQUENTIAL != 0;
+        points.dependent = self.key.1 & op::DEPENDENT != 0;
+        points.page.shrink_to_fit();
+        points.traffic.shrink_to_fit();
+        points.think_ns.shrink_to_fit();
+        self.pieces.push(Piece::Points(Arc::new(points)));
+    }
+
+    fn finish(mut self) -> Vec<Piece> {
+        self.close();
+        self.pieces
+    }
+}

@@ -1,0 +1,285 @@
+use std::path::{Path, PathBuf};
+
+use base::{Bytes, CpuId, CpuMask, MmId, MmVec, Nanos, NodeId, NodeMask, Pages};
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    Advice, Convergence, Event, Mapping, Mempolicy, Space, Step, TraceError, Traffic, Workload,
+};
+
+fn space(name: &str, nr_pages: u64) -> Space {
+    let mapping = Mapping { pages: 0..nr_pages as u32, thp: None, policy: None };
+    Space { name: name.to_owned(), nr_pages: Pages(nr_pages), file: false, mappings: vec![mapping] }
+}
+
+pub(crate) fn meta() -> Meta {
+    let thread = |name: &str, parent| ThreadMeta {
+        name: name.to_owned(),
+        process: 0,
+        mm: MmId(0),
+        parent,
+        allowed: [3, 900].map(CpuId).into_iter().collect(),
+        tid: 7,
+    };
+    Meta {
+        name: "test".to_owned(),
+        spaces: MmVec(vec![space("program", 3000), space("file", 40)]),
+        threads: vec![thread("main", None), thread("worker", Some(0))],
+        order: Order::Concurrent,
+        stop_after: None,
+        convergence: Convergence::Ignored,
+        groups: Vec::new(),
+        source: Source { tool: "a test".to_owned(), ..Source::default() },
+    }
+}
+
+/// What a thread does, one access or event at a time, so that chunk borders do not matter.
+#[derive(Clone, Debug, PartialEq)]
+enum Item {
+    Row(Row),
+    Event(Event),
+}
+
+fn item() -> impl Strategy<Value = Item> {
+    let traffic = (0_u16..128, 0_u16..128, any::<bool>()).prop_map(|t| Traffic::new(t.0, t.1, t.2));
+    let row = (0_u32..3000, any::<bool>(), traffic, any::<u32>(), any::<bool>(), any::<bool>())
+        .prop_map(|(page, file, traffic, think_ns, sequential, dependent)| {
+            let (mm, page) = if file { (MmId(1), page % 40) } else { (MmId(0), page) };
+            Item::Row(Row { thread: 0, mm, page, traffic, think_ns, sequential, dependent })
+        });
+    let nodes = any::<u64>().prop_map(NodeMask);
+    let event = prop_oneof![
+        any::<u64>().prop_map(|ns| Event::Sleep(Nanos(ns))),
+        any::<u64>().prop_map(|ns| Event::Compute(Nanos(ns))),
+        any::<u64>().prop_map(Event::WorkDone),
+        Just(Event::MeasureFrom),
+        nodes.clone().prop_map(Event::SetNodes),
+        nodes.prop_map(|nodes| Event::Mbind(MmId(0), 5..70, Mempolicy::Interleave(nodes))),
+        (0_u32..40).prop_map(|end| Event::Madvise(MmId(1), 0..end, Advice::DontNeed)),
+        (0_u16..1024).prop_map(|cpu| Event::SetAffinity([CpuId(cpu)].into_iter().collect())),
+        Just(Event::SetMempolicy(Mempolicy::WeightedInterleave(vec![(NodeId(1), 3)]))),
+    ]
+    .prop_map(Item::Event);
+    prop_oneof![9 => row, 1 => event]
+}
+
+fn write(path: &Path, items: &[(u16, Item)], group_rows: usize) -> Result<Summary, TraceError> {
+    let mut writer = TraceWriter::create(path, meta())?.group_rows(group_rows);
+    writer.event(0, Event::Spawn(1))?;
+    for (thread, item) in items {
+        match item {
+            Item::Row(row) => writer.push(&Row { thread: *thread, ..*row })?,
+            Item::Event(event) => writer.event(*thread, event.clone())?,
+        }
+    }
+    writer.finish()
+}
+
+fn drain(workload: Workload) -> Result<Vec<Vec<Item>>, TraceError> {
+    let mut threads = Vec::new();
+    for (idx, mut thread) in workload.threads.into_iter().enumerate() {
+        let mut items = Vec::new();
+        loop {
+            match thread.stream.next_step()? {
+                Step::End => break,
+                Step::Event(event) => items.push(Item::Event(event)),
+                Step::Points(points, rows) => items.extend(rows.map(|at| {
+                    Item::Row(Row {
+                        thread: idx as u16,
+                        mm: points.mm,
+                        page: points.page[at],
+                        traffic: points.traffic[at],
+                        think_ns: points.think_ns[at],
+                        sequential: points.sequential,
+                        dependent: points.dependent,
+                    })
+                })),
+                Step::Sweep(_) => unreachable!("recorded traces have none"),
+            }
+        }
+        threads.push(items);
+    }
+    Ok(threads)
+}
+
+fn read(path: &Path) -> Result<Vec<Vec<Item>>, TraceError> {
+    drain(SharedTrace::open(path, DEFAULT_BUDGET)?.workload()?)
+}
+
+fn expected(items: &[(u16, Item)]) -> Vec<Vec<Item>> {
+    let mut threads = vec![vec![Item::Event(Event::Spawn(1))], Vec::new()];
+    for (thread, item) in items {
+        threads[usize::from(*thread)].push(match item {
+            Item::Row(row) => Item::Row(Row { thread: *thread, ..*row }),
+            other => other.clone(),
+        });
+    }
+    threads
+}
+
+fn temporary() -> (tempfile::TempDir, PathBuf) {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().join("t.parquet");
+    (directory, path)
+}
+
+fn some_items(nr: u32) -> Vec<(u16, Item)> {
+    let row = |i: u32| Row {
+        page: i * 37 % 3000,
+        traffic: Traffic::new((i % 65) as u16, (i % 3) as u16, i.is_multiple_of(2)),
+        think_ns: i % 100,
+        ..Row::default()
+    };
+    (0..nr).map(|i| ((i / 16 % 2) as u16, Item::Row(row(i)))).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn what_is_read_is_what_was_written(
+        items in prop::collection::vec((0_u16..2, item()), 0..300),
+        group_rows in 1_usize..200,
+    ) {
+        let (_directory, path) = temporary();
+        let summary = write(&path, &items, group_rows).expect("writes");
+        prop_assert_eq!(read(&path).expect("reads"), expected(&items));
+        let file = TraceFile::open(&path).expect("opens");
+        prop_assert_eq!(file.verify().expect("verifies").rows, summary.accesses + summary.events);
+        prop_assert_eq!(file.digest(), summary.digest);
+        prop_assert_eq!(file.meta(), &meta());
+    }
+
+    #[test]
+    fn damage_is_refused_or_harmless(at in any::<prop::sample::Index>(), flip in 1_u8..) {
+        let (_directory, path) = temporary();
+        let items = some_items(300);
+        write(&path, &items, 128).expect("writes");
+        let mut bytes = fs_err::read(&path).expect("reads");
+        let at = at.index(bytes.len());
+        bytes[at] ^= flip;
+        fs_err::write(&path, &bytes).expect("writes");
+        prop_assert!(read(&path).is_err(), "byte {at} ^ {flip} went unnoticed");
+        bytes[at] ^= flip;
+        fs_err::write(&path, &bytes[..at]).expect("writes");
+        prop_assert!(read(&path).is_err(), "a cut at {at} went unnoticed");
+    }
+}
+
+#[test]
+fn damage_is_reported_with_row_group_and_offset() {
+    let (_directory, path) = temporary();
+    write(&path, &some_items(300), 128).expect("writes");
+    let mut bytes = fs_err::read(&path).expect("reads");
+    bytes[40] ^= 4;
+    fs_err::write(&path, &bytes).expect("writes");
+    let error = TraceFile::open(&path).expect("the footer is sound").verify().expect_err("damaged");
+    let text = error.to_string();
+    assert!(text.contains("damaged at byte 4: row group 0 (bytes 4.."), "{text}");
+    assert!(text.contains("t.parquet") && text.ends_with("the checksum is wrong"), "{text}");
+}
+
+#[test]
+fn other_files_are_refused_with_what_they_are() {
+    let (_directory, path) = temporary();
+    for (content, hint) in [
+        (&b""[..], "empty"),
+        (b"<!DOCTYPE html>", "HTML"),
+        (b"\x1f\x8b\x08\x00", "gzip"),
+        (b"==12== Lackey", "Valgrind"),
+        (b"PAR1", "ends before"),
+        (b"PAR1 some text that is longer than forty bytes PAR1", "does not fit"),
+    ] {
+        fs_err::write(&path, content).expect("writes");
+        let text = TraceFile::open(&path).expect_err("not a trace").to_string();
+        assert!(text.contains(hint), "{text}");
+    }
+    let foreign =
+        Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../traces/samples/foreign.parquet"));
+    let text = TraceFile::open(foreign).expect_err("another schema").to_string();
+    assert!(text.contains("numalab did not write"), "{text}");
+}
+
+#[test]
+fn nothing_appears_before_the_trace_is_finished() {
+    let (directory, path) = temporary();
+    let mut writer = TraceWriter::create(&path, meta()).expect("creates");
+    writer.push(&Row::default()).expect("pushes");
+    drop(writer);
+    assert_eq!(fs_err::read_dir(directory.path()).expect("lists").count(), 0);
+}
+
+#[test]
+fn contradictions_are_refused() {
+    let (_directory, path) = temporary();
+    let refused = |change: &dyn Fn(&mut Meta)| {
+        let mut changed = meta();
+        change(&mut changed);
+        TraceWriter::create(&path, changed).err().map(|e| e.to_string())
+    };
+    assert_eq!(refused(&|_| ()), None);
+    assert!(refused(&|m| m.threads[0].mm = MmId(9)).is_some());
+    assert!(refused(&|m| m.threads[0].parent = Some(1)).is_some());
+    assert!(refused(&|m| m.threads[1].parent = Some(8)).is_some());
+    assert!(refused(&|m| m.spaces.0[1].nr_pages = Pages(3)).is_some());
+    let mut writer = TraceWriter::create(&path, meta()).expect("creates");
+    assert!(writer.push(&Row { page: 3000, ..Row::default() }).is_err());
+    assert!(writer.push(&Row { thread: 2, ..Row::default() }).is_err());
+    assert!(writer.event(0, Event::Spawn(0)).is_err());
+    assert!(writer.event(0, Event::Munmap(MmId(1), 30..41)).is_err());
+    assert!(writer.finish().expect_err("a child is never started").to_string().contains("started"));
+}
+
+#[test]
+fn runs_share_chunks_and_a_small_budget_only_costs_time() {
+    let (_directory, path) = temporary();
+    let items = some_items(1000);
+    write(&path, &items, 100).expect("writes");
+    let roomy = SharedTrace::open(&path, DEFAULT_BUDGET).expect("opens");
+    let points = |trace: &SharedTrace| {
+        let mut workload = trace.workload().expect("starts");
+        workload.threads.iter_mut().find_map(|t| match t.stream.next_step() {
+            Ok(Step::Points(points, _)) => Some(points),
+            _ => None,
+        })
+    };
+    let (first, second) = (points(&roomy).expect("rows"), points(&roomy).expect("rows"));
+    assert!(std::sync::Arc::ptr_eq(&first, &second));
+    let tight = SharedTrace::open(&path, Bytes(1)).expect("opens");
+    for _ in 0..2 {
+        let workload = tight.workload().expect("starts");
+        assert_eq!(drain(workload).expect("reads"), expected(&items));
+    }
+}
+
+#[test]
+fn a_saved_workload_reads_back() {
+    let (directory, path) = temporary();
+    let items = some_items(500);
+    let first = write(&path, &items, 64).expect("writes");
+    let again = directory.path().join("again.parquet");
+    let trace = SharedTrace::open(&path, DEFAULT_BUDGET).expect("opens");
+    let source = Source::default();
+    save(trace.workload().expect("starts"), &again, source.clone(), 501).expect("saves");
+    assert_eq!(read(&again).expect("reads"), expected(&items));
+    let error = save(trace.workload().expect("starts"), &again, source, 400);
+    assert!(error.expect_err("too long").to_string().contains("400 rows"));
+    assert_eq!(first.accesses, 500);
+}
+
+#[test]
+fn the_digest_is_of_the_rows_and_not_of_their_packing() {
+    let (_directory, path) = temporary();
+    let items = some_items(200);
+    let whole = write(&path, &items, 1000).expect("writes").digest;
+    assert_eq!(write(&path, &items, 7).expect("writes").digest, whole);
+    assert_ne!(write(&path, &items[1..], 7).expect("writes").digest, whole);
+}
+
+#[test]
+fn masks_outside_the_machine_are_refused() {
+    assert!(serde_json::from_str::<NodeMask>("[64]").is_err());
+    assert!(serde_json::from_str::<CpuMask>("[1024]").is_err());
+    assert_eq!(serde_json::from_str::<NodeMask>("[0,63]").ok(), Some(NodeMask(1 | 1 << 63)));
+}
