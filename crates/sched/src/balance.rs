@@ -34,12 +34,12 @@ pub enum Permit {
 pub type PermitFn<'a> = dyn FnMut(&Sched, TaskId, CpuId) -> Permit + 'a;
 
 /// A pass of one CPU at one level.
-struct Ask<'a> {
+struct Ask<'a, 'p> {
     cpu: CpuId,
     balance: Balance,
     pass: Pass,
     now: Nanos,
-    permit: &'a mut PermitFn<'a>,
+    permit: &'a mut PermitFn<'p>,
     rng: &'a mut Rng,
 }
 
@@ -67,7 +67,6 @@ impl Sched {
         }
         for idx in 0..self.domains.of_cpu[cpu].len() {
             let balance = self.domains.of_cpu[cpu][idx];
-            let permit = &mut |sched: &Sched, task, to| permit(sched, task, to);
             let mut ask = Ask { cpu, balance, pass: Pass::NewIdle, now, permit, rng };
             if let Found::Queued(moves) = self.find_moves(&mut ask) {
                 return moves.first().copied();
@@ -110,7 +109,6 @@ impl Sched {
         let balance = self.domains.of_cpu[cpu][idx];
         let found = if self.should_balance(cpu, &balance) {
             let pass = if self.is_idle(cpu) { Pass::Idle } else { Pass::Busy };
-            let permit = &mut |sched: &Sched, task, to| permit(sched, task, to);
             self.find_moves(&mut Ask { cpu, balance, pass, now, permit, rng })
         } else {
             Found::Balanced
@@ -164,7 +162,7 @@ impl Sched {
         Some(idle().find(|cpu| self.core_is_idle(*cpu)).unwrap_or(first))
     }
 
-    fn find_moves(&self, ask: &mut Ask<'_>) -> Found {
+    fn find_moves(&self, ask: &mut Ask<'_, '_>) -> Found {
         let domain = &self.domains.all[ask.balance.domain];
         let Some((busiest, amount, state)) = self.busiest_group(domain, ask) else {
             return Found::Balanced;
@@ -188,7 +186,7 @@ impl Sched {
     fn busiest_group<'a>(
         &self,
         domain: &'a Domain,
-        ask: &Ask<'_>,
+        ask: &Ask<'_, '_>,
     ) -> Option<(&'a [CpuId], Imbalance, GroupState)> {
         let stats_of =
             |idx: usize| GroupStats::of(&domain.groups[idx], &self.nr_running, &self.load);
@@ -215,7 +213,7 @@ impl Sched {
         domain: &Domain,
         group: &[CpuId],
         amount: Imbalance,
-        ask: &mut Ask<'_>,
+        ask: &mut Ask<'_, '_>,
     ) -> Vec<TaskMove> {
         let mut sources: Vec<CpuId> =
             group.iter().copied().filter(|cpu| self.nr_running[*cpu] > 1).collect();
@@ -251,7 +249,7 @@ impl Sched {
     }
 
     /// Where tasks may go: this CPU first, then, when it pulls for a group with idle CPUs, those.
-    fn targets(&self, domain: &Domain, ask: &Ask<'_>) -> Vec<CpuId> {
+    fn targets(&self, domain: &Domain, ask: &Ask<'_, '_>) -> Vec<CpuId> {
         let mut targets = vec![ask.cpu];
         if ask.pass == Pass::Idle {
             let group = domain.groups[ask.balance.group].iter().copied();
@@ -265,7 +263,7 @@ impl Sched {
         domain: &Domain,
         task: TaskId,
         pull: &Pull,
-        ask: &mut Ask<'_>,
+        ask: &mut Ask<'_, '_>,
     ) -> Option<usize> {
         if let Imbalance::Load(left) = pull.left {
             // A task that is too heavy by half would turn the imbalance round; failures relax it.
@@ -286,7 +284,7 @@ impl Sched {
         task: TaskId,
         to: CpuId,
         hot: bool,
-        ask: &mut Ask<'_>,
+        ask: &mut Ask<'_, '_>,
     ) -> bool {
         let tried = ask.balance.nr_failed > domain.level.cache_nice_tries();
         match (ask.permit)(self, task, to) {
@@ -305,7 +303,7 @@ impl Sched {
     }
 
     /// Between nodes with spare CPUs: once in an interval. Else after repeated failures.
-    fn may_pull_running(&self, domain: &Domain, busiest: GroupState, ask: &Ask<'_>) -> bool {
+    fn may_pull_running(&self, domain: &Domain, busiest: GroupState, ask: &Ask<'_, '_>) -> bool {
         if domain.level.is_numa() && busiest != GroupState::Overloaded {
             let interval = self.knobs.numa_pull_interval;
             return domain.last_active.is_none_or(|last| last + interval <= ask.now);
@@ -319,7 +317,7 @@ impl Sched {
         &self,
         domain: &Domain,
         group: &[CpuId],
-        ask: &mut Ask<'_>,
+        ask: &mut Ask<'_, '_>,
     ) -> Option<TaskMove> {
         let targets = self.targets(domain, ask);
         let mut sources = group.to_vec();

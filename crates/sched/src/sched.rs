@@ -208,6 +208,7 @@ impl Sched {
         let task = rq.pop_next(self.slices.policy)?.task;
         rq.current = Some(task);
         rq.ran = Nanos::ZERO;
+        rq.update_min_vruntime(Some(self.tasks.vruntime[task]));
         let wait = now.saturating_sub(self.tasks.queued_at[task]);
         self.tasks.wait_time[task] += wait;
         self.tasks.state[task] = TaskState::Running;
@@ -339,8 +340,6 @@ impl Sched {
         }
         // The task may define the minimum of its queue, so its distance is measured before it goes.
         let min_before = self.rqs[self.tasks.cpu[task]].min_vruntime;
-        let queued_at = self.tasks.queued_at[task];
-        let last_ran = self.tasks.last_ran[task];
         self.take_off(task, now);
         if self.nr_running[to] == 0 {
             self.end_idle(to, now);
@@ -348,8 +347,6 @@ impl Sched {
         self.carry_over(task, to, min_before);
         self.insert(task, to);
         self.count(task, to, Count::Add);
-        self.tasks.queued_at[task] = queued_at;
-        self.tasks.last_ran[task] = last_ran;
     }
 
     /// Exchanges the CPUs of two runnable tasks, each allowed on the other's CPU. Running ones have

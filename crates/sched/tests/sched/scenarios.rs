@@ -309,12 +309,12 @@ fn a_wake_up_prefers_where_the_task_was_then_an_idle_core() {
     let wake = |rig: &Rig| rig.sched.select_cpu_wakeup(task, CpuId(0), Sync::WakerRuns);
     assert_eq!(wake(&rig), CpuId(1));
     rig.start_on(CpuId(1));
-    // Cores 0 and 1 are taken; 2 and 3 are idle as a whole.
-    assert_eq!(wake(&rig), CpuId(2));
-    rig.start_on(CpuId(2));
+    // CPU 2 idles, but its sibling does not; core 3 is idle as a whole.
+    rig.start_on(CpuId(6));
+    assert_eq!(wake(&rig), CpuId(3));
     rig.start_on(CpuId(3));
-    // Only siblings are left; the first one from the target upwards.
-    assert_eq!(wake(&rig), CpuId(4));
+    // No core is left; the first idle CPU from the target upwards.
+    assert_eq!(wake(&rig), CpuId(2));
 }
 
 #[test]
