@@ -16,21 +16,23 @@ dir=$(cd "$1" && pwd)
 shift
 [ $# -ge 1 ] || set -- duckdb jvm zstd memcached graph sort
 
-mkdir -p "$dir/build" "$dir/input"
-NPAGE_SO=$dir/build/libnpage.so
+# Everything runs in DIR by relative paths: the command lines become part of the traces.
+cd "$dir"
+mkdir -p build input
+cp -R "$here/programs" build/
+NPAGE_SO=build/libnpage.so
 export NPAGE_SO
 cc -O2 -fPIC -shared -fvisibility=hidden -DNPAGE_API="${NPAGE_API:-1}" -o "$NPAGE_SO" \
     "$here/npage.c" -lpthread
 
 # All inputs come from Lehmer's generator (s = 48271 s mod 2^31 - 1), so they are the same everywhere.
 
-# 200 000 lines of 100 random bytes in hexadecimal.
+# 270 000 lines of 17 random hexadecimal digits; sort starts a fourth thread from 262 144 lines on.
 make_records() {
     awk 'BEGIN { s = 12345
-        for (i = 0; i < 200000; i++) {
-            line = ""
-            for (k = 0; k < 11; k++) { s = s * 48271 % 2147483647; line = line sprintf("%08x ", s) }
-            print line
+        for (i = 0; i < 270000; i++) {
+            s = s * 48271 % 2147483647; high = s
+            s = s * 48271 % 2147483647; printf "%08x %08x\n", high, s
         } }'
 }
 
@@ -51,23 +53,23 @@ make_words() {
 }
 
 record_duckdb() {
-    [ -d "$dir/build/venv" ] || /usr/bin/python3 -m venv "$dir/build/venv"
-    "$dir/build/venv/bin/pip" install -q "duckdb==${DUCKDB_VERSION:-2.0.0}"
+    [ -d build/venv ] || /usr/bin/python3 -m venv build/venv
+    build/venv/bin/pip install -q "duckdb==${DUCKDB_VERSION:-2.0.0}"
     describe "DuckDB ${DUCKDB_VERSION:-2.0.0}, $(/usr/bin/python3 --version)" "MIT (DuckDB), PSF-2.0 (Python)"
-    "$here/record.sh" -o "$out" -- "$dir/build/venv/bin/python" "$here/programs/join.py" 500000 100000 4
+    "$here/record.sh" -o "$out" -- build/venv/bin/python build/programs/join.py 400000 80000 4
 }
 
 record_jvm() {
-    javac -d "$dir/build/java" "$here/programs/Mutators.java"
+    javac -d build/java build/programs/Mutators.java
     describe "$(java -version 2>&1 | tail -n 1)" "GPL-2.0 with Classpath exception"
     "$here/record.sh" -o "$out" -- java -XX:+UseParallelGC -XX:ParallelGCThreads=4 \
-        -Xms64m -Xmx64m -Xmn20m -Xlog:gc -cp "$dir/build/java" Mutators 4 900
+        -Xms64m -Xmx64m -Xmn20m -Xlog:gc -cp build/java Mutators 4 400
 }
 
 record_zstd() {
-    [ -f "$dir/input/words.txt" ] || make_words >"$dir/input/words.txt"
-    describe "$(zstd --version | tr -d '*')" "BSD-3-Clause or GPL-2.0"
-    "$here/record.sh" -o "$out" -- zstd -q -f -1 -T4 "$dir/input/words.txt" -o "$dir/input/words.zst"
+    [ -f input/words.txt ] || make_words >input/words.txt
+    describe "$(zstd --version | tr -d '*' | sed 's/^ *//; s/ *$//')" "BSD-3-Clause or GPL-2.0"
+    "$here/record.sh" -o "$out" -- zstd -q -f -1 -T4 input/words.txt -o input/words.zst
 }
 
 record_memcached() {
@@ -75,31 +77,31 @@ record_memcached() {
     "$here/record.sh" -o "$out" -- memcached -u root -l 127.0.0.1 -p 21211 -t 4 -m 128 -c 64 &
     recorder=$!
     sleep 3
-    python3 "$here/programs/kv_load.py" 21211 30000 120000 8
+    python3 build/programs/kv_load.py 21211 20000 60000 8
     # The server ends by itself on SIGINT; only then are the buffers of all threads written.
     kill -INT "$(sed -n 's/^process=\([0-9]*\) .*/\1/p' "$out.meta" | head -n 1)"
     wait "$recorder"
 }
 
 record_graph() {
-    cc -O2 -o "$dir/build/graph" "$here/programs/graph.c" -lpthread
+    cc -O2 -o build/graph build/programs/graph.c -lpthread
     describe "programs/graph.c, $(cc --version | head -n 1), -O2" "MIT or Apache-2.0 (ours)"
-    "$here/record.sh" -o "$out" -- "$dir/build/graph" 15 4 4 4
+    "$here/record.sh" -o "$out" -- build/graph 15 4 3 4
 }
 
 record_sort() {
-    [ -f "$dir/input/records.txt" ] || make_records >"$dir/input/records.txt"
+    [ -f input/records.txt ] || make_records >input/records.txt
     describe "$(sort --version | head -n 1)" "GPL-3.0-or-later"
     "$here/record.sh" -o "$out" -E LC_ALL=C -- sort --parallel=4 -S 256M \
-        -o "$dir/input/sorted.txt" "$dir/input/records.txt"
+        -o input/sorted.txt input/records.txt
 }
 
 # record.sh refuses a recording that exists, so what describes it is added afterwards.
 describe() { version=$1 licence=$2; }
 
 for name in "$@"; do
-    out=$dir/$name/$name
-    rm -rf "${dir:?}/$name"
+    out=$name/$name
+    rm -rf "./$name"
     echo "bundle.sh: recording $name" >&2
     "record_$name"
     printf 'program_version=%s\nprogram_licence=%s\n' "$version" "$licence" >>"$out.meta"
