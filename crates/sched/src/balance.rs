@@ -147,7 +147,8 @@ impl Sched {
             let limit = Nanos::from_ms(100 * self.nr_cpus() as u64);
             Nanos(balance.interval.0 * u64::from(self.knobs.busy_factor)).min(limit)
         };
-        balance.last + interval.max(self.knobs.tick)
+        // Never zero, whatever the knobs: a pass at `now` must not be due again at `now`.
+        balance.last + interval.max(self.knobs.tick).max(Nanos(1))
     }
 
     fn should_balance(&self, cpu: CpuId, balance: &Balance) -> bool {

@@ -39,6 +39,7 @@ pub struct SchedKnobs {
     /// `sched_latency_ns` before scaling by [`SchedKnobs::cpu_factor`] (CFS).
     pub latency: Nanos,
     /// `sched_min_granularity_ns` before scaling (CFS); `base_slice_ns` before scaling (EEVDF).
+    /// At least 1 us is used, so that every pick makes progress.
     pub min_granularity: Nanos,
     /// `sched_wakeup_granularity_ns` before scaling (CFS).
     pub wakeup_granularity: Nanos,
@@ -117,7 +118,7 @@ impl Slices {
         Self {
             policy: knobs.policy,
             latency_ns: knobs.latency.0 * factor,
-            min_granularity_ns: knobs.min_granularity.0 * factor,
+            min_granularity_ns: knobs.min_granularity.max(Nanos::from_us(1)).0 * factor,
             wakeup_granularity_ns: knobs.wakeup_granularity.0 * factor,
         }
     }

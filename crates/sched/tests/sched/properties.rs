@@ -255,3 +255,28 @@ fn waiting_time_is_what_is_not_run() {
     // The other one has waited since its last preemption, which is not counted yet.
     assert!(rig.sched.run_time(other) + rig.sched.wait_time(other) <= rig.now);
 }
+
+/// Settings of zero must slow nothing down to a standstill.
+#[test]
+fn zero_knobs_still_make_progress() {
+    for policy in [FairPolicy::Cfs, FairPolicy::Eevdf] {
+        let knobs = SchedKnobs {
+            policy,
+            latency: Nanos::ZERO,
+            min_granularity: Nanos::ZERO,
+            wakeup_granularity: Nanos::ZERO,
+            migration_cost: Nanos::ZERO,
+            busy_factor: 0,
+            tick: Nanos::ZERO,
+            idle_interval_max: Nanos::ZERO,
+            numa_pull_interval: Nanos::ZERO,
+            ..SchedKnobs::default()
+        };
+        let mut rig = Rig::new(machine(2, 2, 2), knobs, 1);
+        let tasks = rig.fork(12);
+        rig.run_for(1000);
+        rig.check();
+        assert!(tasks.iter().all(|task| rig.sched.run_time(*task) > Nanos::from_ms(300)));
+        assert!(rig.sched.slice_left(CpuId(0)) > Nanos::ZERO);
+    }
+}
