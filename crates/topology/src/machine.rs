@@ -1,6 +1,9 @@
 //! The described machine as the engine sees it.
 
+use std::fmt;
+
 use base::{Bytes, CpuId, CpuMask, CpuVec, Nanos, NodeId, NodeMask, NodeVec, Pages};
+use config::{NodeList, config, config_enum, in_range, positive};
 
 /// A described machine with the settings of the kernel that runs on it.
 #[derive(Clone, Debug, PartialEq)]
@@ -94,6 +97,23 @@ pub enum ZoneKind {
     Movable,
 }
 
+impl ZoneKind {
+    /// Number of kinds.
+    pub const COUNT: usize = 4;
+    /// All kinds, lowest first.
+    pub const ALL: [Self; Self::COUNT] = [Self::Dma, Self::Dma32, Self::Normal, Self::Movable];
+
+    /// As in `/proc/zoneinfo`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Dma => "DMA",
+            Self::Dma32 => "DMA32",
+            Self::Normal => "Normal",
+            Self::Movable => "Movable",
+        }
+    }
+}
+
 /// A square matrix over nodes, `[from][to]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Matrix<T>(pub NodeVec<NodeVec<T>>);
@@ -130,6 +150,16 @@ pub enum Pattern {
 impl Pattern {
     /// Number of patterns.
     pub const COUNT: usize = 2;
+    /// All patterns, in the order in which they index arrays.
+    pub const ALL: [Self; Self::COUNT] = [Self::Sequential, Self::Random];
+
+    /// As in machine files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sequential => "sequential",
+            Self::Random => "random",
+        }
+    }
 }
 
 /// A shared bandwidth.
@@ -160,6 +190,31 @@ pub enum ResourceKind {
     GroupOneWay(NodeMask, NodeMask),
     /// Traffic between two groups of nodes, both directions together.
     GroupBothWays(NodeMask, NodeMask),
+}
+
+impl fmt::Display for ResourceKind {
+    /// As shown to users: `controller 0`, `link 0>1`, `fabric 0-3`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LocalPort(node) => write!(f, "local port {node}"),
+            Self::Controller(node) => write!(f, "controller {node}"),
+            Self::LinkOneWay(from, to) => write!(f, "link {from}>{to}"),
+            Self::LinkBothWays(a, b) => write!(f, "link {a}-{b}"),
+            Self::Fabric(nodes) => write!(f, "fabric {}", node_ranges(*nodes)),
+            Self::GroupOneWay(from, to) => {
+                write!(f, "groups {}>{}", node_ranges(*from), node_ranges(*to))
+            }
+            Self::GroupBothWays(a, b) => {
+                write!(f, "groups {}/{}", node_ranges(*a), node_ranges(*b))
+            }
+        }
+    }
+}
+
+/// A set of nodes as the kernel writes it: `0-3,6`.
+fn node_ranges(nodes: NodeMask) -> String {
+    let list: NodeList = nodes.iter().collect();
+    list.text()
 }
 
 /// Capacity in bytes per second, by pattern, as points over the number of streams that hit it:
@@ -224,126 +279,166 @@ pub struct Caches {
     pub levels: Vec<Cache>,
 }
 
-/// One set-associative cache as one thread sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cache {
-    /// Capacity (for the last level, the share of one thread).
-    pub size: Bytes,
-    /// Associativity.
-    pub ways: u32,
+config! {
+    /// One set-associative cache as one thread sees it.
+    #[derive(Copy, Eq)]
+    pub struct Cache {
+        /// Capacity (for the last level, the share of one thread).
+        #[check(positive)]
+        pub size: Bytes,
+        /// Associativity.
+        #[check(positive)]
+        pub ways: u32,
+    }
 }
 
-/// What the kernel's work costs. Copying and clearing are streams that the bandwidth model times;
-/// the figures here leave them out.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Costs {
-    /// Minor fault on a base page, without the clearing.
-    pub minor_fault: Nanos,
-    /// Minor fault that maps a page of the page cache.
-    pub file_fault: Nanos,
-    /// Minor fault on a huge page, without the clearing.
-    pub huge_fault: Nanos,
-    /// Hint fault, all of it but the migration.
-    pub hint_fault: Nanos,
-    /// Visiting a PTE while scanning.
-    pub pte_scan: Nanos,
-    /// Making a PTE inaccessible.
-    pub pte_update: Nanos,
-    /// Moving a base page: unmap, allocate, remap, one at a time, without copy and flush.
-    pub migrate_page: Nanos,
-    /// The same when up to 512 pages are moved in a batch.
-    pub migrate_page_batched: Nanos,
-    /// A migration that fails on an extra reference.
-    pub migrate_fail: Nanos,
-    /// Unmapping and freeing a base page.
-    pub unmap_page: Nanos,
-    /// TLB shootdown: fixed part at the initiator.
-    pub tlb_flush: Nanos,
-    /// ... for each target CPU on the same node.
-    pub tlb_flush_same_node: Nanos,
-    /// ... for each target one hop away.
-    pub tlb_flush_one_hop: Nanos,
-    /// ... for each target farther away.
-    pub tlb_flush_far: Nanos,
-    /// What each target loses.
-    pub tlb_flush_target: Nanos,
-    /// Context switch.
-    pub context_switch: Nanos,
-    /// Lock hand-off between CPUs of one node.
-    pub lock_handoff_same_node: Nanos,
-    /// Lock hand-off between nodes.
-    pub lock_handoff_remote: Nanos,
-    /// Work of a page-migrating task that moves to another CPU: refilling its caches.
-    pub task_migration: Nanos,
+config! {
+    /// What the kernel's work costs. Copying and clearing are streams that the bandwidth model
+    /// times; the figures here leave them out.
+    #[derive(Eq)]
+    pub struct Costs {
+        /// Minor fault on a base page, without the clearing.
+        // 0.6 us with clearing: least of 100 runs of a page-fault latency experiment on Linux 6.6
+        // (0.575 us); clearing estimated at 0.15 us.
+        pub minor_fault: Nanos = Nanos(450),
+        /// Minor fault that maps a page of the page cache.
+        // Estimated, range 0.25 to 0.6 us.
+        pub file_fault: Nanos = Nanos(350),
+        /// Minor fault on a huge page, without the clearing.
+        // Estimated: a base page's fault and the preparation of a compound page.
+        pub huge_fault: Nanos = Nanos(1_000),
+        /// Hint fault, all of it but the migration.
+        // Estimated, range 1.0 to 1.5 us.
+        pub hint_fault: Nanos = Nanos(1_200),
+        /// Visiting a PTE while scanning.
+        // Estimated: sequential loads of PTEs.
+        pub pte_scan: Nanos = Nanos(1),
+        /// Making a PTE inaccessible.
+        // mmtests weighs a PTE update 7/5000 of a hint fault: 1.7 ns.
+        pub pte_update: Nanos = Nanos(2),
+        /// Moving a base page: unmap, allocate, remap, one at a time, without copy and flush.
+        // 9.8 us a page unbatched, of which batching saved 74.5 % (Ying Huang, "migrate_pages():
+        // batch TLB flushing", 2023): 2.5 us; a copy of 4 KiB taken as 0.5 us.
+        pub migrate_page: Nanos = Nanos(2_000),
+        /// The same when up to 512 pages are moved in a batch.
+        // As above: what is saved is the flush, which is charged by itself.
+        pub migrate_page_batched: Nanos = Nanos(2_000),
+        /// A migration that fails on an extra reference.
+        // Estimated, range 1 to 3 us.
+        pub migrate_fail: Nanos = Nanos(2_000),
+        /// Unmapping and freeing a base page.
+        // Estimated, range 0.08 to 0.15 us.
+        pub unmap_page: Nanos = Nanos(100),
+        /// TLB shootdown: fixed part at the initiator.
+        // This and the next four: fitted to the shootdown times of LATR (ASPLOS 2018) on 16 and
+        // 120 cores, about 5.6 and 82.6 us.
+        pub tlb_flush: Nanos = Nanos(1_000),
+        /// ... for each target CPU on the same node.
+        pub tlb_flush_same_node: Nanos = Nanos(200),
+        /// ... for each target one hop away.
+        pub tlb_flush_one_hop: Nanos = Nanos(400),
+        /// ... for each target farther away.
+        pub tlb_flush_far: Nanos = Nanos(750),
+        /// What each target loses.
+        // Range 0.4 to 1.5 us.
+        pub tlb_flush_target: Nanos = Nanos(700),
+        /// Context switch.
+        // Estimated.
+        pub context_switch: Nanos = Nanos(1_500),
+        /// Lock hand-off between CPUs of one node.
+        // Intel MLC, cache-to-cache transfers on a two-socket Skylake-class machine.
+        pub lock_handoff_same_node: Nanos = Nanos(50),
+        /// Lock hand-off between nodes.
+        // The same measurement.
+        pub lock_handoff_remote: Nanos = Nanos(110),
+        /// Work of a page-migrating task that moves to another CPU: refilling its caches.
+        // Estimated: 256 KiB at 10 GB/s.
+        pub task_migration: Nanos = Nanos(25_000),
+    }
 }
 
-/// A swap or storage device.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Device {
-    /// As experiments name it.
-    pub name: String,
-    /// What it is for.
-    pub kind: DeviceKind,
-    /// Requests it serves at a time.
-    pub queue_depth: u32,
-    /// Reading a page at random.
-    pub read: Nanos,
-    /// Writing a page at random.
-    pub write: Nanos,
-    /// Each further page of a sequential request.
-    pub sequential_page: Nanos,
-    /// Capacity in pages.
-    pub capacity: Pages,
+config! {
+    /// A swap or storage device.
+    #[derive(Eq)]
+    pub struct Device {
+        /// As experiments name it.
+        pub name: String,
+        /// What it is for.
+        pub kind: DeviceKind,
+        /// Requests it serves at a time.
+        #[check(positive)]
+        pub queue_depth: u32 = 1,
+        /// Reading a page at random.
+        pub read: Nanos,
+        /// Writing a page at random.
+        pub write: Nanos,
+        /// Each further page of a sequential request.
+        pub sequential_page: Nanos,
+        /// Capacity in pages.
+        #[check(positive)]
+        pub capacity: Pages,
+    }
 }
 
-/// What a device is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DeviceKind {
-    /// Swap space.
-    Swap,
-    /// Files.
-    Storage,
+config_enum! {
+    /// What a device is for.
+    pub enum DeviceKind {
+        /// Swap space.
+        Swap = "swap",
+        /// Files.
+        Storage = "storage",
+    }
 }
 
-/// When a fault maps a huge page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ThpMode {
-    /// Wherever it fits.
-    Always,
-    /// Where the program asked for it.
-    Madvise,
-    /// Never.
-    Never,
+config_enum! {
+    /// When a fault maps a huge page.
+    pub enum ThpMode {
+        /// Wherever it fits.
+        Always = "always",
+        /// Where the program asked for it.
+        Madvise = "madvise",
+        /// Never.
+        Never = "never",
+    }
 }
 
-/// Settings of the kernel: build, boot and sysctl.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Kernel {
-    /// Timer ticks per second.
-    pub hz: u32,
-    /// `transparent_hugepage/enabled`.
-    pub thp: ThpMode,
-    /// `vm.min_free_kbytes`; `None` for the kernel's own choice from the memory's size.
-    pub min_free_kbytes: Option<u64>,
-    /// `vm.watermark_scale_factor`, in 1/10000 of a zone.
-    pub watermark_scale_factor: u32,
-    /// `vm.lowmem_reserve_ratio` for DMA, DMA32, Normal, Movable.
-    pub lowmem_reserve_ratio: [u32; 4],
-    /// `vm.zone_reclaim_mode`.
-    pub zone_reclaim_mode: u32,
-    /// `vm.swappiness`.
-    pub swappiness: u32,
-    /// Whether MGLRU runs instead of the classic lists.
-    pub lru_gen: bool,
+config! {
+    /// Settings of the kernel: build, boot and sysctl.
+    #[derive(Eq)]
+    pub struct Kernel {
+        /// Timer ticks per second.
+        #[check(in_range(1..=10_000))]
+        pub hz: u32 = 250,
+        /// `transparent_hugepage/enabled`.
+        pub thp: ThpMode = ThpMode::Always,
+        /// `vm.min_free_kbytes`; left out, the kernel's own choice from the memory's size.
+        pub min_free_kbytes: Option<u64> = None,
+        /// `vm.watermark_scale_factor`, in 1/10000 of a zone.
+        #[check(in_range(1..=3_000))]
+        pub watermark_scale_factor: u32 = 10,
+        /// `vm.lowmem_reserve_ratio` for DMA, DMA32, Normal, Movable.
+        pub lowmem_reserve_ratio: [u32; 4] = [256, 256, 32, 0],
+        /// `vm.zone_reclaim_mode`.
+        #[check(in_range(0..=7))]
+        pub zone_reclaim_mode: u32 = 0,
+        /// `vm.swappiness`.
+        #[check(in_range(0..=200))]
+        pub swappiness: u32 = 60,
+        /// Whether MGLRU runs instead of the classic lists.
+        pub lru_gen: bool = false,
+    }
 }
 
-/// Short-lived wake-ups of background daemons.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Daemons {
-    /// Wake-ups per second on the whole machine.
-    pub wakeups_per_s: f64,
-    /// How long one runs.
-    pub run: Nanos,
+config! {
+    /// Short-lived wake-ups of background daemons.
+    pub struct Daemons {
+        /// Wake-ups per second on the whole machine.
+        #[check(in_range(0.0..=1e6))]
+        pub wakeups_per_s: f64 = 0.0,
+        /// How long one runs.
+        #[check(positive)]
+        pub run: Nanos = Nanos::from_ms(1),
+    }
 }
 
 impl Machine {

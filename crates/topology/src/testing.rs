@@ -1,0 +1,39 @@
+//! Machines for tests.
+
+use base::{CpuMask, CpuVec, Nanos, NodeVec, Pages};
+
+use crate::machine::{
+    Caches, Costs, Daemons, Kernel, LoadedLatency, Machine, Matrix, Node, Zone, ZoneKind,
+};
+
+/// A machine that has these zones and little else.
+pub(crate) fn machine_of_zones(zones: Vec<Vec<Zone>>) -> Machine {
+    let nr = zones.len();
+    let node = |zones| Node { cpus: CpuMask::EMPTY, zones, tier: 0 };
+    Machine {
+        name: "test".to_owned(),
+        description: String::new(),
+        cpus: CpuVec::default(),
+        nodes: zones.into_iter().map(node).collect(),
+        distances: Matrix::filled(10, nr),
+        idle_latency_ns: Matrix::filled(100.0, nr),
+        loaded_latency: LoadedLatency::Flat,
+        core_max: [Matrix::filled(1e9, nr), Matrix::filled(1e9, nr)],
+        resources: Vec::new(),
+        routes: Matrix(NodeVec::filled(NodeVec::filled(Vec::new(), nr), nr)),
+        local_weight: 1.0,
+        lines_in_flight: 10.0,
+        smt_share: 0.6,
+        ns_per_instruction: 0.25,
+        caches: Caches::default(),
+        costs: Costs::default(),
+        devices: Vec::new(),
+        kernel: Kernel::default(),
+        daemons: Daemons { wakeups_per_s: 0.0, run: Nanos::from_ms(1) },
+    }
+}
+
+/// A zone.
+pub(crate) fn zone(kind: ZoneKind, managed: u64) -> Zone {
+    Zone { kind, managed: Pages(managed) }
+}
