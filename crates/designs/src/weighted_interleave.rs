@@ -1,0 +1,95 @@
+//! Weighted interleave: pages go round all memory nodes in proportion to weights, by default to
+//! each node's bandwidth.
+//!
+//! MPOL_WEIGHTED_INTERLEAVE, Linux 6.9 (Gregory Price, Rakie Kim, 2024); weights derived from
+//! bandwidth as the later automatic mode does, reduced to small integers.
+
+use base::NodeId;
+use topology::{Machine, Pattern, ResourceKind};
+
+use crate::{AllocRequest, Cx, Design, Mempolicy, Placement};
+
+config::config! {
+    /// Constants of weighted interleave.
+    pub struct Knobs {
+        /// Weight of each memory node in the order of their numbers, 1 to 255; empty derives them
+        /// from the bandwidth of each node's controller.
+        pub weights: Vec<u8> = Vec::new(),
+        /// Largest weight that is derived.
+        pub weight_max: u8 = 32,
+    }
+}
+
+/// All memory nodes in turn, each for as many pages as its weight.
+#[derive(Debug)]
+pub struct WeightedInterleave {
+    weights: Vec<(NodeId, u8)>,
+    total: u64,
+}
+
+impl WeightedInterleave {
+    fn node_at(&self, turn: u64) -> Option<NodeId> {
+        let mut rest = turn.checked_rem(self.total)?;
+        self.weights.iter().find_map(|(node, weight)| match rest.checked_sub(u64::from(*weight)) {
+            Some(less) => {
+                rest = less;
+                None
+            }
+            None => Some(*node),
+        })
+    }
+}
+
+impl Placement for WeightedInterleave {
+    fn alloc_policy(&mut self, _cx: &mut Cx<'_>, request: &AllocRequest) -> Option<Mempolicy> {
+        let node = self.node_at(u64::from(request.page) / request.pages.0)?;
+        Some(Mempolicy::Interleave(base::NodeMask::only(node)))
+    }
+}
+
+impl Design for WeightedInterleave {
+    const NAME: &'static str = "weighted-interleave";
+    const LINEAGE: &'static str =
+        "MPOL_WEIGHTED_INTERLEAVE, Linux 6.9 (Price, Kim, 2024): interleave by bandwidth";
+    const SOURCE: &'static str = "Linux, mm/mempolicy.c; Documentation/ABI/testing/sysfs-kernel-mm-mempolicy-weighted-interleave";
+    const LEFT_OUT: &'static str = "a task's own cursor: the page's offset picks the node";
+    type Knobs = Knobs;
+
+    fn new(knobs: Knobs, machine: &Machine) -> Self {
+        let nodes: Vec<NodeId> = machine.memory_nodes().iter().collect();
+        let peaks: Vec<f64> = nodes.iter().map(|node| controller_peak(machine, *node)).collect();
+        let largest = peaks.iter().copied().fold(0.0, f64::max);
+        let derived = |peak: f64| {
+            (peak / largest * f64::from(knobs.weight_max)).round().clamp(1.0, 255.0) as u8
+        };
+        let weight = |idx: usize| match knobs.weights.get(idx) {
+            Some(weight) => (*weight).max(1),
+            None if largest > 0.0 => derived(peaks[idx]),
+            None => 1,
+        };
+        let weights: Vec<u8> = (0..nodes.len()).map(weight).collect();
+        let divisor = weights.iter().copied().fold(0, gcd).max(1);
+        let weights: Vec<(NodeId, u8)> =
+            nodes.iter().zip(weights).map(|(node, w)| (*node, w / divisor)).collect();
+        let total = weights.iter().map(|(_, weight)| u64::from(*weight)).sum();
+        Self { weights, total }
+    }
+}
+
+fn gcd(a: u8, b: u8) -> u8 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+/// Bandwidth of a node's memory: its controller, else its local port.
+fn controller_peak(machine: &Machine, node: NodeId) -> f64 {
+    let peak_of = |kind: ResourceKind| {
+        machine
+            .resources
+            .iter()
+            .find(|r| r.kind == kind)
+            .map(|r| r.peak.at(1.0, Pattern::Sequential))
+    };
+    peak_of(ResourceKind::Controller(node))
+        .or_else(|| peak_of(ResourceKind::LocalPort(node)))
+        .unwrap_or(0.0)
+}

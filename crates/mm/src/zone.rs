@@ -1,0 +1,168 @@
+//! Free pages and watermarks of each zone, and the walk along a node's fallback list.
+//!
+//! As in the kernel's `mm/page_alloc.c`: first every zone of every allowed node, in the order of
+//! the fallback list, that stays above its low watermark and the lowmem reserve; when none does, the
+//! same walk down to min. Left out: buddy fragmentation, per-CPU lists, reclaim (the caller's).
+
+use base::{NodeId, NodeMask, NodeVec, Pages};
+use thiserror::Error;
+use topology::{Machine, ZoneKind};
+
+use crate::{Order, Wanted};
+
+/// A watermark of a zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watermark {
+    /// Below it only the kernel itself may allocate.
+    Min,
+    /// Below it kswapd is woken.
+    Low,
+    /// At it kswapd stops.
+    High,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct ZoneState {
+    managed: Pages,
+    free: Pages,
+    /// Indexed by [`Watermark`].
+    marks: [Pages; 3],
+    /// Pages kept from allocations that could use a higher zone.
+    reserve: Pages,
+}
+
+/// The zones of all nodes.
+#[derive(Clone, Debug)]
+pub struct Zones {
+    /// Lowest zone first.
+    nodes: NodeVec<Vec<ZoneState>>,
+    fallback: NodeVec<Vec<NodeId>>,
+}
+
+/// A page was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allocated {
+    /// Node it is on.
+    pub node: NodeId,
+    /// Index of its zone in the node.
+    pub zone: u8,
+    /// Whether some zone on the way was below its low watermark, so that kswapd is due.
+    pub below_low: bool,
+}
+
+/// No page was found.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error(
+    "no free memory: wanted {pages} on node {node} or any of nodes {allowed}; free pages by node: {free}"
+)]
+pub struct AllocError {
+    /// What was wanted.
+    pub pages: Pages,
+    /// First choice.
+    pub node: NodeId,
+    /// Nodes that were allowed, as a list.
+    pub allowed: String,
+    /// Free pages of each node, as a list.
+    pub free: String,
+}
+
+impl Zones {
+    /// All memory free.
+    pub fn new(machine: &Machine) -> Self {
+        let marks = topology::watermarks(machine);
+        let nodes = machine.nodes.enumerate().map(|(id, node)| {
+            let states = node.zones.iter().zip(&marks[id]).map(|(zone, marks)| ZoneState {
+                managed: zone.managed,
+                free: zone.managed,
+                marks: [marks.min, marks.low, marks.high],
+                reserve: marks.reserve[ZoneKind::Movable as usize],
+            });
+            states.collect()
+        });
+        let fallback = machine.nodes.ids().map(|node| machine.nodes_by_distance(node)).collect();
+        Self { nodes: nodes.collect(), fallback }
+    }
+
+    /// Number of nodes.
+    pub fn nr_nodes(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Memory nodes by distance from `node`.
+    pub fn fallback(&self, node: NodeId) -> &[NodeId] {
+        &self.fallback[node]
+    }
+
+    /// Free pages of a node.
+    pub fn free(&self, node: NodeId) -> Pages {
+        self.nodes[node].iter().map(|zone| zone.free).sum()
+    }
+
+    /// Managed pages of a node.
+    pub fn managed(&self, node: NodeId) -> Pages {
+        self.nodes[node].iter().map(|zone| zone.managed).sum()
+    }
+
+    /// Whether some zone of the node would stay above `mark` after giving `pages`. Migration to a
+    /// node asks for [`Watermark::High`].
+    pub fn would_stay_above(&self, node: NodeId, pages: Pages, mark: Watermark) -> bool {
+        self.nodes[node].iter().any(|zone| zone.free > zone.marks[mark as usize] + pages)
+    }
+
+    /// Takes a folio as `wanted` says.
+    ///
+    /// # Errors
+    /// When every allowed node is down to its min watermark.
+    pub fn alloc(&mut self, order: Order, wanted: &Wanted) -> Result<Allocated, AllocError> {
+        let mut below_low = false;
+        for mark in [Watermark::Low, Watermark::Min] {
+            for nodes in [wanted.first, wanted.allowed] {
+                if let Some((node, zone)) = self.find(order, wanted.node, nodes, mark) {
+                    self.nodes[node][zone].free -= order.pages();
+                    return Ok(Allocated { node, zone: zone as u8, below_low });
+                }
+            }
+            below_low = true;
+        }
+        Err(self.nothing_free(order, wanted))
+    }
+
+    /// Takes a folio from `node` alone, keeping `mark`.
+    pub fn alloc_on(&mut self, order: Order, node: NodeId, mark: Watermark) -> Option<u8> {
+        let (_, zone) = self.find(order, node, NodeMask::only(node), mark)?;
+        self.nodes[node][zone].free -= order.pages();
+        Some(zone as u8)
+    }
+
+    /// Gives a folio back.
+    pub fn free_folio(&mut self, order: Order, node: NodeId, zone: u8) {
+        let state = &mut self.nodes[node][usize::from(zone)];
+        state.free += order.pages();
+        debug_assert!(state.free <= state.managed, "more pages freed than there are");
+    }
+
+    fn find(
+        &self,
+        order: Order,
+        from: NodeId,
+        nodes: NodeMask,
+        mark: Watermark,
+    ) -> Option<(NodeId, usize)> {
+        let pages = order.pages();
+        let fits = |zone: &ZoneState| zone.free >= zone.marks[mark as usize] + zone.reserve + pages;
+        self.fallback[from].iter().filter(|node| nodes.contains(**node)).find_map(|node| {
+            let zone = self.nodes[*node].iter().rposition(fits)?;
+            Some((*node, zone))
+        })
+    }
+
+    fn nothing_free(&self, order: Order, wanted: &Wanted) -> AllocError {
+        let list = |items: Vec<String>| items.join(", ");
+        AllocError {
+            pages: order.pages(),
+            node: wanted.node,
+            allowed: list(wanted.allowed.iter().map(|node| node.to_string()).collect()),
+            free: list(self.nodes.ids().map(|node| self.free(node).0.to_string()).collect()),
+        }
+    }
+}

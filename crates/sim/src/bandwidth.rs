@@ -1,0 +1,499 @@
+//! From what tasks are about to do to how fast they may do it.
+//!
+//! Once per epoch each running task's node mix over the bytes it will cross is sampled by looking
+//! ahead in its stream. Idle (or loaded) latency, lines in flight, core maxima and think time give
+//! its own maximum; the shared resources on its routes give the rest, through the one solver,
+//! [`des::Fluid`]. Capacities depend on mixes, never on rates just computed, so one pass suffices
+//! and nothing oscillates. Copies and clears of pages are streams like any other.
+//!
+//! What sharing adds is put on the lines that cross the resource that limits the task: a thread
+//! with a few remote lines behind a saturated link pays on those.
+
+use base::{CACHE_LINE_BYTES, CpuId, HUGE_PAGE_PAGES, NodeId, NodeVec, PAGE_BYTES, TaskId};
+use des::{Fluid, LatencyCurve, Limit, Piecewise, ResourceId, StreamIdx};
+use mm::{AddressSpace, Pte};
+use topology::{LoadedLatency, Machine, Matrix, Pattern};
+use trace::Step;
+
+use crate::thread::{Activity, Role, Thread, User};
+use crate::world::World;
+
+/// Nanoseconds per line for a rate in bytes per second.
+fn line_ns(bytes_per_s: f64) -> f64 {
+    CACHE_LINE_BYTES as f64 / bytes_per_s * 1e9
+}
+
+/// What a task pays per line in the current epoch, by the node of the line.
+#[derive(Clone, Debug)]
+pub(crate) struct Rates {
+    /// At the speed of a machine that shares nothing.
+    pub(crate) idle_ns: Vec<f64>,
+    /// What sharing adds on average.
+    pub(crate) queue_ns: Vec<f64>,
+    /// Lines in flight: latency is time per line times this (Little's law).
+    pub(crate) lines_in_flight: f64,
+    /// Utilisation of what limits the task, for the shape of the waiting time.
+    pub(crate) utilisation: f64,
+    /// Rate of the task's stream as a whole, in bytes per second (copies and clears: bytes copied
+    /// or cleared).
+    pub(crate) bytes_per_s: f64,
+    /// Number of the epoch they were found in; 0 before the first.
+    pub(crate) epoch: u64,
+    /// Place and activity they were found for.
+    pub(crate) key: (CpuId, u8),
+}
+
+impl Rates {
+    pub(crate) fn new(nr_nodes: usize) -> Self {
+        Self {
+            idle_ns: vec![0.0; nr_nodes],
+            queue_ns: vec![0.0; nr_nodes],
+            lines_in_flight: 1.0,
+            utilisation: 0.0,
+            bytes_per_s: 0.0,
+            epoch: 0,
+            key: (CpuId(0), 0),
+        }
+    }
+
+    /// The CPU they were found for; `cpu` before there are any.
+    pub(crate) fn place(&self, cpu: CpuId) -> CpuId {
+        if self.epoch == 0 { cpu } else { self.key.0 }
+    }
+}
+
+/// What a task wants of the memory system.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Demand {
+    task: TaskId,
+    cpu: CpuId,
+    /// Bytes per byte of progress, by node; sums to 1 for accesses and clears, 2 for copies.
+    mix: Vec<f64>,
+    pattern: Pattern,
+    dependent: bool,
+    /// Time without memory traffic per line.
+    think_ns: f64,
+    smt_busy: bool,
+}
+
+/// The machine's bandwidth model with its solver.
+pub(crate) struct Bandwidth {
+    fluid: Fluid,
+    demands: Vec<Demand>,
+    spare: Vec<Demand>,
+    previous: Vec<Demand>,
+    own_max: Vec<f64>,
+    capacities: Vec<f64>,
+    streams: Vec<[f64; Pattern::COUNT]>,
+    uses: Vec<(ResourceId, f64)>,
+    /// Factor on the idle latency of each node's memory in this epoch.
+    load_factor: NodeVec<f64>,
+    curve: Option<LatencyCurve>,
+    /// Controller of each node, as an index into the machine's resources.
+    controllers: NodeVec<Option<usize>>,
+}
+
+impl Bandwidth {
+    pub(crate) fn new(machine: &Machine) -> Self {
+        let curve = match &machine.loaded_latency {
+            LoadedLatency::Flat => None,
+            LoadedLatency::Points(points) => {
+                Piecewise::new(points.clone()).ok().map(LatencyCurve::Points)
+            }
+            LoadedLatency::Curve { c1, c2, .. } => {
+                Some(LatencyCurve::Formula { idle_ns: 1.0, linear_ns: *c1, queueing_ns: *c2 })
+            }
+        };
+        let controller = |node| {
+            machine
+                .resources
+                .iter()
+                .position(|r| r.kind == topology::ResourceKind::Controller(node))
+        };
+        let mut bandwidth = Self {
+            fluid: Fluid::new(),
+            demands: Vec::new(),
+            spare: Vec::new(),
+            previous: Vec::new(),
+            own_max: Vec::new(),
+            capacities: Vec::new(),
+            streams: Vec::new(),
+            uses: Vec::new(),
+            load_factor: NodeVec::filled(1.0, machine.nodes.len()),
+            curve,
+            controllers: machine.nodes.ids().map(controller).collect(),
+        };
+        bandwidth.find_capacities(machine);
+        bandwidth.fluid.reset(&bandwidth.capacities);
+        bandwidth.fluid.solve();
+        bandwidth
+    }
+
+    /// Load and capacity of a resource as last solved, in bytes per second.
+    pub(crate) fn load(&self, resource: usize) -> (f64, f64) {
+        let id = ResourceId(resource as u16);
+        (self.fluid.load(id), self.fluid.capacity(id))
+    }
+
+    /// Whether a resource was full when last solved.
+    pub(crate) fn is_saturated(&self, resource: usize) -> bool {
+        self.fluid.is_saturated(ResourceId(resource as u16))
+    }
+
+    fn collect_uses(&mut self, routes: &Matrix<Vec<topology::Use>>, from: NodeId, mix: &[f64]) {
+        self.uses.clear();
+        for (node, share) in mix.iter().enumerate().filter(|(_, share)| **share > 0.0) {
+            let route = &routes[(from, NodeId::from_idx(node))];
+            self.uses.extend(route.iter().map(|one| (ResourceId(one.resource), share * one.cost)));
+        }
+    }
+
+    /// Capacities for the streams that are about to hit each resource.
+    fn find_capacities(&mut self, machine: &Machine) {
+        self.streams.clear();
+        self.streams.resize(machine.resources.len(), [0.0; Pattern::COUNT]);
+        for demand in &self.demands {
+            let from = machine.node_of(demand.cpu);
+            for (node, share) in demand.mix.iter().enumerate().filter(|(_, share)| **share > 0.0) {
+                for one in &machine.routes[(from, NodeId::from_idx(node))] {
+                    self.streams[usize::from(one.resource)][demand.pattern as usize] += share;
+                }
+            }
+        }
+        self.capacities.clear();
+        for (resource, by_pattern) in machine.resources.iter().zip(&self.streams) {
+            let nr: f64 = by_pattern.iter().sum();
+            let random = if nr > 0.0 { by_pattern[Pattern::Random as usize] / nr } else { 0.0 };
+            let peak = |pattern| resource.peak.at(nr.max(1.0), pattern);
+            self.capacities
+                .push(peak(Pattern::Sequential) * (1.0 - random) + peak(Pattern::Random) * random);
+        }
+    }
+
+    /// How much slower each node's memory answers under the load that is about to come: demand at
+    /// idle speed against the controller's capacity.
+    fn find_load_factors(&mut self, machine: &Machine) {
+        let Some(curve) = &self.curve else { return };
+        self.load_factor.iter_mut().for_each(|factor| *factor = 1.0);
+        let mut wanted = vec![0.0; machine.nodes.len()];
+        for demand in &self.demands {
+            let rate = own_max(machine, &self.load_factor, demand);
+            demand.mix.iter().zip(&mut wanted).for_each(|(share, wanted)| *wanted += share * rate);
+        }
+        for (node, wanted) in wanted.into_iter().enumerate() {
+            let node = NodeId::from_idx(node);
+            if let Some(controller) = self.controllers[node] {
+                let utilisation = (wanted / self.capacities[controller]).min(1.0);
+                self.load_factor[node] = curve.at(utilisation) / curve.idle_ns();
+            }
+        }
+    }
+}
+
+/// Time per line from `from` to memory of `to` when nothing is shared.
+fn unshared_line_ns(machine: &Machine, factor: &NodeVec<f64>, demand: &Demand, to: NodeId) -> f64 {
+    let from = machine.node_of(demand.cpu);
+    let latency = machine.idle_latency_ns[(from, to)] * factor[to];
+    let in_flight = if demand.dependent { 1.0 } else { machine.lines_in_flight };
+    let core = line_ns(machine.core_max[demand.pattern as usize][(from, to)]);
+    let alone = core.max(latency / in_flight);
+    if demand.smt_busy { alone / machine.smt_share } else { alone }
+}
+
+/// Rate of a task's progress, in bytes per second, when nothing is shared; a thread is serial, so
+/// times add up.
+fn own_max(machine: &Machine, factor: &NodeVec<f64>, demand: &Demand) -> f64 {
+    let line = |(node, share): (usize, &f64)| {
+        share * unshared_line_ns(machine, factor, demand, NodeId::from_idx(node))
+    };
+    let moving: f64 =
+        demand.mix.iter().enumerate().filter(|(_, share)| **share > 0.0).map(line).sum();
+    CACHE_LINE_BYTES as f64 * 1e9 / (moving + demand.think_ns)
+}
+
+/// A task whose lines are local gets the machine's weight on saturated resources, a remote one 1.
+fn weight(machine: &Machine, demand: &Demand) -> f64 {
+    let total: f64 = demand.mix.iter().sum();
+    let local = demand.mix[machine.node_of(demand.cpu).idx()] / total;
+    1.0 + (machine.local_weight - 1.0) * local
+}
+
+impl World {
+    /// Finds the rates of all running tasks for the epoch that begins now.
+    pub(crate) fn solve_bandwidth(&mut self) {
+        std::mem::swap(&mut self.bandwidth.demands, &mut self.bandwidth.previous);
+        let mut old = std::mem::take(&mut self.bandwidth.demands);
+        self.bandwidth.spare.append(&mut old);
+        self.bandwidth.demands = old;
+        for cpu in self.machine.cpus.ids() {
+            if let Some(task) = self.sched.current(cpu) {
+                if let Some(demand) = self.demand(task, cpu) {
+                    self.bandwidth.demands.push(demand);
+                }
+            }
+        }
+        if self.bandwidth.demands == self.bandwidth.previous {
+            self.keep_rates();
+            return;
+        }
+        let machine = std::sync::Arc::clone(&self.machine);
+        let bandwidth = &mut self.bandwidth;
+        bandwidth.find_capacities(&machine);
+        bandwidth.find_load_factors(&machine);
+        bandwidth.fluid.reset(&bandwidth.capacities);
+        bandwidth.own_max.clear();
+        for idx in 0..bandwidth.demands.len() {
+            let demand = std::mem::replace(&mut bandwidth.demands[idx], Demand::empty());
+            let from = machine.node_of(demand.cpu);
+            let own = own_max(&machine, &bandwidth.load_factor, &demand);
+            bandwidth.collect_uses(&machine.routes, from, &demand.mix);
+            bandwidth.fluid.add_stream(own, weight(&machine, &demand), &bandwidth.uses);
+            bandwidth.own_max.push(own);
+            bandwidth.demands[idx] = demand;
+        }
+        bandwidth.fluid.solve();
+        for idx in 0..self.bandwidth.demands.len() {
+            let stream = StreamIdx(idx as u32);
+            let solved = Solved {
+                own_max: self.bandwidth.own_max[idx],
+                rate: self.bandwidth.fluid.rate(stream),
+                limit: self.bandwidth.fluid.limit(stream),
+            };
+            let demand = std::mem::replace(&mut self.bandwidth.demands[idx], Demand::empty());
+            self.set_rates(&demand, &solved);
+            self.bandwidth.demands[idx] = demand;
+        }
+    }
+
+    /// Nothing has changed since the last epoch: rates stay.
+    fn keep_rates(&mut self) {
+        for demand in &self.bandwidth.demands {
+            self.threads[demand.task].rates.epoch = self.epoch.nr;
+        }
+    }
+
+    /// Finds the rates of one task that started running within an epoch, or does something else
+    /// now: its fair share beside those that were solved for.
+    pub(crate) fn estimate_rates(&mut self, task: TaskId, cpu: CpuId) {
+        let key = (cpu, self.threads[task].activity.kind());
+        let rates = &self.threads[task].rates;
+        if rates.epoch == self.epoch.nr && rates.key == key {
+            return;
+        }
+        let Some(demand) = self.demand(task, cpu) else { return };
+        let machine = std::sync::Arc::clone(&self.machine);
+        let bandwidth = &mut self.bandwidth;
+        let own_max = own_max(&machine, &bandwidth.load_factor, &demand);
+        bandwidth.collect_uses(&machine.routes, machine.node_of(cpu), &demand.mix);
+        let rate = bandwidth.fluid.fair_rate(own_max, weight(&machine, &demand), &bandwidth.uses);
+        let tightest = bandwidth.tightest();
+        self.set_rates(&demand, &Solved { own_max, rate, limit: tightest });
+    }
+
+    /// Rate at which `cpu` moves bytes that take `mix` of each node right now, in bytes per second.
+    pub(crate) fn move_rate(&mut self, task: TaskId, cpu: CpuId, mix: &[(NodeId, f64)]) -> f64 {
+        let demand = self.moving(task, cpu, mix);
+        let machine = std::sync::Arc::clone(&self.machine);
+        let bandwidth = &mut self.bandwidth;
+        let own = own_max(&machine, &bandwidth.load_factor, &demand);
+        bandwidth.collect_uses(&machine.routes, machine.node_of(cpu), &demand.mix);
+        bandwidth.fluid.fair_rate(own, weight(&machine, &demand), &bandwidth.uses)
+    }
+
+    fn set_rates(&mut self, demand: &Demand, solved: &Solved) {
+        self.record_lines(demand.task, demand.cpu);
+        let machine = &self.machine;
+        let from = machine.node_of(demand.cpu);
+        let limit = match solved.limit {
+            Limit::Resource(id) => Some(id),
+            Limit::OwnMaximum => None,
+        };
+        let on_limit = |node: NodeId| {
+            let crossing = machine.routes[(from, node)]
+                .iter()
+                .filter(|one| Some(ResourceId(one.resource)) == limit);
+            crossing.map(|one| one.cost).sum::<f64>()
+        };
+        let extra = (line_ns(solved.rate) - line_ns(solved.own_max)).max(0.0);
+        let share = |(node, share): (usize, &f64)| share * on_limit(NodeId::from_idx(node));
+        let crossing: f64 = demand.mix.iter().enumerate().map(share).sum();
+        let kind = self.threads[demand.task].activity.kind();
+        let rates = &mut self.threads[demand.task].rates;
+        for (node, idle) in rates.idle_ns.iter_mut().enumerate() {
+            let node_id = NodeId::from_idx(node);
+            *idle = unshared_line_ns(machine, &self.bandwidth.load_factor, demand, node_id);
+            rates.queue_ns[node] =
+                if crossing > 0.0 { extra * on_limit(node_id) / crossing } else { extra };
+        }
+        rates.lines_in_flight = if demand.dependent { 1.0 } else { machine.lines_in_flight };
+        rates.utilisation = limit.map_or(0.5, |id| self.bandwidth.fluid.utilisation(id));
+        rates.bytes_per_s = solved.rate;
+        rates.epoch = self.epoch.nr;
+        rates.key = (demand.cpu, kind);
+    }
+
+    /// What a task on `cpu` is about to ask of memory; `None` when nothing.
+    fn demand(&mut self, task: TaskId, cpu: CpuId) -> Option<Demand> {
+        let local = self.machine.node_of(cpu);
+        match &self.threads[task].activity {
+            Activity::Copy(copy) => {
+                let mix = [(copy.from, 1.0), (copy.to, 1.0)];
+                Some(self.moving(task, cpu, &mix))
+            }
+            Activity::Clear(clear) => {
+                let mix = [(clear.at.node, 1.0)];
+                Some(self.moving(task, cpu, &mix))
+            }
+            Activity::Replay => {
+                let mut demand = self.blank(task, cpu);
+                let samples = self.knobs.look_ahead_samples as usize;
+                let epoch_s = self.knobs.epoch.as_secs_f64();
+                let thread = &self.threads[task];
+                let Role::User(user) = &thread.role else { return None };
+                look_ahead(
+                    user,
+                    thread,
+                    &self.memory.spaces[user.mm],
+                    local,
+                    samples,
+                    epoch_s,
+                    &mut demand,
+                )
+                .then_some(demand)
+            }
+            Activity::Compute(_) | Activity::Busy(_) => None,
+        }
+    }
+
+    /// The demand of moving bytes in kernel mode.
+    fn moving(&mut self, task: TaskId, cpu: CpuId, mix: &[(NodeId, f64)]) -> Demand {
+        let mut demand = self.blank(task, cpu);
+        mix.iter().for_each(|(node, share)| demand.mix[node.idx()] += share);
+        demand
+    }
+
+    fn blank(&mut self, task: TaskId, cpu: CpuId) -> Demand {
+        let mut demand = self.bandwidth.spare.pop().unwrap_or_else(Demand::empty);
+        demand.task = task;
+        demand.cpu = cpu;
+        demand.mix.clear();
+        demand.mix.resize(self.machine.nodes.len(), 0.0);
+        demand.pattern = Pattern::Sequential;
+        demand.dependent = false;
+        demand.think_ns = 0.0;
+        demand.smt_busy =
+            self.siblings[cpu].iter().any(|other| self.sched.current(*other).is_some());
+        demand
+    }
+}
+
+struct Solved {
+    own_max: f64,
+    rate: f64,
+    limit: Limit,
+}
+
+impl Demand {
+    fn empty() -> Self {
+        Self {
+            task: TaskId(0),
+            cpu: CpuId(0),
+            mix: Vec::new(),
+            pattern: Pattern::Sequential,
+            dependent: false,
+            think_ns: 0.0,
+            smt_busy: false,
+        }
+    }
+}
+
+impl Bandwidth {
+    /// The saturated resource with the lowest level among those just collected.
+    fn tightest(&self) -> Limit {
+        let saturated =
+            self.uses.iter().map(|(id, _)| *id).filter(|id| self.fluid.is_saturated(*id));
+        let lowest = saturated.min_by(|a, b| self.fluid.level(*a).total_cmp(&self.fluid.level(*b)));
+        lowest.map_or(Limit::OwnMaximum, Limit::Resource)
+    }
+}
+
+/// Samples the pages that the task crosses in the coming epoch; false when its step has no traffic.
+fn look_ahead(
+    user: &User,
+    thread: &Thread,
+    space: &AddressSpace,
+    local: NodeId,
+    samples: usize,
+    epoch_s: f64,
+    demand: &mut Demand,
+) -> bool {
+    let node_of = |pte: Pte| if pte.has(Pte::PRESENT) { pte.node() } else { local };
+    match &user.step {
+        Step::Points(points, range) => {
+            let rows = range.start + user.done..range.end;
+            let stride = (rows.len() / samples).max(1);
+            let (mut lines, mut think) = (0.0, 0.0);
+            for row in rows.step_by(stride) {
+                let moved = f64::from(points.traffic[row].lines());
+                demand.mix[node_of(space.ptes[points.page[row] as usize]).idx()] += moved;
+                lines += moved;
+                think += f64::from(points.think_ns[row]);
+            }
+            demand.pattern = if points.sequential { Pattern::Sequential } else { Pattern::Random };
+            demand.dependent = points.dependent;
+            demand.normalise(lines, think)
+        }
+        Step::Sweep(sweep) => {
+            let lines = f64::from(sweep.traffic.lines());
+            let left = sweep.nr_pages as usize - user.done;
+            let bytes = thread.rates.bytes_per_s * epoch_s;
+            let page_bytes = lines.max(1.0) * CACHE_LINE_BYTES as f64;
+            let ahead = if bytes > 0.0 {
+                (bytes / page_bytes).ceil() as usize
+            } else {
+                HUGE_PAGE_PAGES as usize
+            };
+            let ahead = ahead.clamp(1, left.max(1)).min(left);
+            let stride = ahead.div_ceil(samples.max(1)).max(1);
+            let first = sweep.page as usize + user.done;
+            let mut nr = 0.0;
+            for page in (first..first + ahead).step_by(stride) {
+                demand.mix[node_of(space.ptes[page]).idx()] += lines;
+                nr += 1.0;
+            }
+            demand.pattern = if sweep.sequential { Pattern::Sequential } else { Pattern::Random };
+            demand.normalise(nr * lines, nr * f64::from(sweep.think_ns))
+        }
+        Step::Event(_) | Step::End => false,
+    }
+}
+
+impl Demand {
+    /// Turns sums over samples into shares and think time per line; false without traffic.
+    fn normalise(&mut self, lines: f64, think_ns: f64) -> bool {
+        if lines <= 0.0 {
+            return false;
+        }
+        self.mix.iter_mut().for_each(|share| *share /= lines);
+        self.think_ns = think_ns / lines;
+        true
+    }
+}
+
+impl Activity {
+    /// A number for the kind of activity; rates found for one do not hold for another.
+    pub(crate) fn kind(&self) -> u8 {
+        match self {
+            Self::Replay => 0,
+            Self::Compute(_) => 1,
+            Self::Copy(_) => 2,
+            Self::Clear(_) => 3,
+            Self::Busy(_) => 4,
+        }
+    }
+}
+
+/// Bytes of `pages` base pages.
+pub(crate) fn page_bytes(pages: u64) -> f64 {
+    (pages * PAGE_BYTES) as f64
+}

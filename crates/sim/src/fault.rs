@@ -1,0 +1,173 @@
+//! Demand faults: policy, allocation, clearing, mapping.
+
+use base::{CpuId, MmId, NodeId, NodeMask, Pages, TaskId, Vm};
+use designs::AllocRequest;
+use mm::{Allocated, Mempolicy, Order, Vma, Wanted};
+use results::Outcome;
+use topology::ThpMode;
+
+use crate::bandwidth::page_bytes;
+use crate::thread::{Activity, Clear, huge_bytes};
+use crate::world::{World, cx};
+
+impl World {
+    /// Serves a fault on an absent page. A base page is mapped at once; a huge page is cleared
+    /// first, and others who fault on it meanwhile clear one of their own.
+    pub(crate) fn demand_fault(&mut self, task: TaskId, cpu: CpuId, mm: MmId, page: u32) {
+        self.vmstat[Vm::pgfault] += 1;
+        let vma = self.vma_at(mm, page);
+        let order = self.fault_order(mm, page, &vma);
+        let wanted = self.wanted(task, cpu, mm, page, &vma, order);
+        let allocated = match self.memory.zones.alloc(order, &wanted) {
+            Err(_) if order == Order::Huge => {
+                self.vmstat[Vm::thp_fault_fallback] += 1;
+                let wanted = self.wanted(task, cpu, mm, page, &vma, Order::Base);
+                self.memory.zones.alloc(Order::Base, &wanted).map(|at| (at, Order::Base, wanted))
+            }
+            other => other.map(|at| (at, order, wanted)),
+        };
+        match allocated {
+            Ok((at, order, wanted)) => {
+                self.count_alloc(cpu, order, &at, &wanted);
+                self.map_fault(task, cpu, mm, page, order, at);
+            }
+            Err(error) => {
+                self.vmstat[Vm::oom_kill] += 1;
+                let name = &self.threads[task].name;
+                self.outcome = Outcome::OutOfMemory(format!("thread {name}: {error}"));
+                self.finish(self.cpus[cpu].clock);
+            }
+        }
+    }
+
+    /// The mapping at `page`. A recorded access outside all mappings (the recorder missed the call,
+    /// or merged rows across it) maps its page.
+    fn vma_at(&mut self, mm: MmId, page: u32) -> Vma {
+        let space = &mut self.memory.spaces[mm];
+        match space.vma(page) {
+            Some(vma) => vma.clone(),
+            None => {
+                let vma = Vma { pages: page..page + 1, thp: None, policy: None };
+                space.map(vma.clone());
+                vma
+            }
+        }
+    }
+
+    fn fault_order(&self, mm: MmId, page: u32, vma: &Vma) -> Order {
+        let space = &self.memory.spaces[mm];
+        let allowed = match self.machine.kernel.thp {
+            ThpMode::Always => vma.thp != Some(false),
+            ThpMode::Madvise => vma.thp == Some(true),
+            ThpMode::Never => false,
+        };
+        if allowed && !space.file && space.huge_fits(page, vma) { Order::Huge } else { Order::Base }
+    }
+
+    /// What the policies say: the mapping's, else the task's, else the design's, else local.
+    fn wanted(
+        &mut self,
+        task: TaskId,
+        cpu: CpuId,
+        mm: MmId,
+        page: u32,
+        vma: &Vma,
+        order: Order,
+    ) -> Wanted {
+        let local = self.machine.node_of(cpu);
+        let all = self.machine.memory_nodes();
+        let offset = u64::from(page - vma.pages.start) / order.pages().0;
+        if let Some(policy) = &vma.policy {
+            return policy.wanted(local, all, offset, None);
+        }
+        let user = self.threads[task].user();
+        if let Some(policy) = &user.policy {
+            return policy.wanted(local, all, offset, Some(&mut user.cursor));
+        }
+        let request = AllocRequest { task, cpu, node: local, mm, page, pages: order.pages() };
+        let now = self.cpus[cpu].clock;
+        let policy =
+            self.design.alloc_policy(&mut cx!(self, now), &request).unwrap_or(Mempolicy::Local);
+        let wanted = policy.wanted(local, all, offset, None);
+        // A design may name nodes without memory; the kernel would not.
+        let usable = NodeMask(wanted.allowed.0 & all.0);
+        Wanted { allowed: if usable.is_empty() { all } else { usable }, ..wanted }
+    }
+
+    /// Counts an allocation as `/proc/vmstat` and the nodes' `numastat` do.
+    fn count_alloc(&mut self, cpu: CpuId, order: Order, at: &Allocated, wanted: &Wanted) {
+        let pages = order.pages().0;
+        let local = self.machine.node_of(cpu);
+        self.vmstat[Vm::pgalloc_normal] += pages;
+        if at.node == wanted.node {
+            self.vmstat[Vm::numa_hit] += pages;
+            self.vmstat[Vm::numa_interleave] += if wanted.interleaved { pages } else { 0 };
+        } else {
+            self.vmstat[Vm::numa_miss] += pages;
+            self.vmstat[Vm::numa_foreign] += pages;
+        }
+        self.vmstat[if at.node == local { Vm::numa_local } else { Vm::numa_other }] += pages;
+    }
+
+    fn map_fault(
+        &mut self,
+        task: TaskId,
+        cpu: CpuId,
+        mm: MmId,
+        page: u32,
+        order: Order,
+        at: Allocated,
+    ) {
+        match order {
+            Order::Base => {
+                let rate = self.move_rate(task, cpu, &[(at.node, 1.0)]);
+                let clear = base::Nanos::from_secs_f64(page_bytes(1) / rate);
+                let cost = self.machine.costs.minor_fault + clear;
+                self.charge(task, cpu, cost, |time| &mut time.fault);
+                self.recorder.wait("page fault", cost);
+                self.memory.map(mm, page, Order::Base, &at);
+            }
+            Order::Huge => {
+                let cost = self.machine.costs.huge_fault;
+                self.charge(task, cpu, cost, |time| &mut time.fault);
+                let bytes_left = huge_bytes();
+                self.threads[task].activity = Activity::Clear(Clear { mm, page, at, bytes_left });
+            }
+        }
+    }
+
+    /// Goes on clearing a huge page.
+    pub(crate) fn clear_on(&mut self, task: TaskId, cpu: CpuId, clear: Clear, until: base::Nanos) {
+        let rate = self.threads[task].rates.bytes_per_s;
+        let left_ns = clear.bytes_left / rate * 1e9;
+        let budget_ns = until.since(self.cpus[cpu].clock).0 as f64;
+        if left_ns > budget_ns {
+            let bytes_left = clear.bytes_left - budget_ns * rate / 1e9;
+            self.threads[task].activity = Activity::Clear(Clear { bytes_left, ..clear });
+            self.charge(task, cpu, base::Nanos::from_f64(budget_ns), |time| &mut time.fault);
+            return;
+        }
+        self.charge(task, cpu, base::Nanos::from_f64(left_ns), |time| &mut time.fault);
+        self.threads[task].activity = Activity::Replay;
+        self.recorder.wait("page fault", base::Nanos::from_secs_f64(huge_bytes() / rate));
+        let vma = self.vma_at(clear.mm, clear.page);
+        if self.memory.spaces[clear.mm].huge_fits(clear.page, &vma) {
+            self.memory.map(clear.mm, clear.page, Order::Huge, &clear.at);
+            self.vmstat[Vm::thp_fault_alloc] += 1;
+        } else {
+            // Somebody was faster (or the range was unmapped): the page goes back.
+            self.memory.zones.free_folio(Order::Huge, clear.at.node, clear.at.zone);
+            self.vmstat[Vm::pgfree] += Order::Huge.pages().0;
+        }
+    }
+
+    /// Base pages of a folio that is being moved count on both nodes; for checks.
+    pub(crate) fn reserved(&self) -> Vec<(NodeId, Pages)> {
+        let held = self.threads.iter().filter_map(|thread| match &thread.activity {
+            Activity::Copy(copy) => Some((copy.to, Order::Huge.pages())),
+            Activity::Clear(clear) => Some((clear.at.node, Order::Huge.pages())),
+            Activity::Replay | Activity::Compute(_) | Activity::Busy(_) => None,
+        });
+        held.collect()
+    }
+}

@@ -1,0 +1,222 @@
+//! Hint faults and what follows from them: migrations, waiting for them, TLB shootdowns, scans.
+
+use std::ops::Range;
+
+use base::{CpuId, FolioId, HUGE_PAGE_PAGES, MmId, Nanos, NodeId, TaskId, Vm};
+use designs::{HintFault, Migration, Placing, ScanPlan};
+use mm::{Order, Pte};
+
+use crate::bandwidth::page_bytes;
+use crate::thread::{Activity, Copy, WaitFor, huge_bytes};
+use crate::world::{InFlight, World, cx};
+
+impl World {
+    /// Serves a fault on an entry that a scanner has marked, or that is under migration.
+    pub(crate) fn hint_fault(
+        &mut self,
+        task: TaskId,
+        cpu: CpuId,
+        mm: MmId,
+        page: u32,
+        write: bool,
+    ) {
+        let started = self.cpus[cpu].clock;
+        let pte = self.memory.pte(mm, page);
+        let folio = pte.folio();
+        let fault = HintFault {
+            task,
+            cpu,
+            node: self.machine.node_of(cpu),
+            mm,
+            page,
+            page_node: pte.node(),
+            pages: self.memory.folios.order(folio).pages(),
+            word: self.memory.folios.word(folio),
+            write,
+            waited: pte.has(Pte::MIGRATING),
+        };
+        self.vmstat[Vm::pgfault] += 1;
+        self.vmstat[Vm::numa_hint_faults] += 1;
+        self.vmstat[Vm::numa_hint_faults_local] += u64::from(fault.node == fault.page_node);
+        self.charge(task, cpu, self.machine.costs.hint_fault, |time| &mut time.hint_fault);
+        let now = self.cpus[cpu].clock;
+        let verdict = self.design.hint_fault(&mut cx!(self, now), &fault);
+        self.memory.folios.set_word(folio, verdict.word);
+        if fault.waited {
+            self.wait_for_migration(task, cpu, folio);
+            return;
+        }
+        match verdict
+            .migrate_to
+            .filter(|to| *to != fault.page_node && self.machine.nodes.get(*to).is_some())
+        {
+            Some(to) => self.migrate(task, cpu, folio, to),
+            None => self.memory.open(folio),
+        }
+        self.recorder.wait("hint fault", self.cpus[cpu].clock.since(started));
+        self.place(task, Placing::HintFault);
+    }
+
+    fn wait_for_migration(&mut self, task: TaskId, cpu: CpuId, folio: FolioId) {
+        let Some(moving) = self.in_flight.iter_mut().find(|moving| moving.folio == folio) else {
+            self.memory.open(folio);
+            return;
+        };
+        moving.waiters.push(task);
+        self.block(task, self.cpus[cpu].clock, WaitFor::Migration);
+    }
+
+    /// Moves a folio at the cost of `task`: a base page at once, a huge page as a stream that takes
+    /// its time while others wait.
+    pub(crate) fn migrate(&mut self, task: TaskId, cpu: CpuId, folio: FolioId, to: NodeId) {
+        let from = self.memory.folios.node(folio);
+        let order = self.memory.folios.order(folio);
+        let Ok(zone) = self.memory.begin_migration(folio, to) else {
+            self.memory.open(folio);
+            self.migration_over(task, cpu, order, from, to, false);
+            return;
+        };
+        match order {
+            Order::Base => {
+                let rate = self.move_rate(task, cpu, &[(from, 1.0), (to, 1.0)]);
+                let copy = Nanos::from_secs_f64(page_bytes(1) / rate);
+                let flush = self.tlb_flush(self.memory.folios.mm(folio), cpu);
+                let cost = self.machine.costs.migrate_page + copy + flush;
+                self.charge(task, cpu, cost, |time| &mut time.migration);
+                self.memory.finish_migration(folio, to, zone);
+                self.migration_over(task, cpu, order, from, to, true);
+            }
+            Order::Huge => {
+                let flush = self.tlb_flush(self.memory.folios.mm(folio), cpu);
+                let cost = self.machine.costs.migrate_page + flush;
+                self.charge(task, cpu, cost, |time| &mut time.migration);
+                self.in_flight.push(InFlight { folio, waiters: Vec::new() });
+                let bytes_left = huge_bytes();
+                self.threads[task].activity =
+                    Activity::Copy(Copy { folio, from, to, zone, bytes_left });
+            }
+        }
+    }
+
+    /// Goes on copying a huge page.
+    pub(crate) fn copy_on(&mut self, task: TaskId, cpu: CpuId, copy: Copy, until: Nanos) {
+        let rate = self.threads[task].rates.bytes_per_s;
+        let left_ns = copy.bytes_left / rate * 1e9;
+        let budget_ns = until.since(self.cpus[cpu].clock).0 as f64;
+        if left_ns > budget_ns {
+            let bytes_left = copy.bytes_left - budget_ns * rate / 1e9;
+            self.threads[task].activity = Activity::Copy(Copy { bytes_left, ..copy });
+            self.charge(task, cpu, Nanos::from_f64(budget_ns), |time| &mut time.migration);
+            return;
+        }
+        self.charge(task, cpu, Nanos::from_f64(left_ns), |time| &mut time.migration);
+        self.threads[task].activity = Activity::Replay;
+        self.finish_copy(task, cpu, &copy);
+    }
+
+    /// The copy is complete: the page moves, unless somebody who waits for it holds a reference.
+    fn finish_copy(&mut self, task: TaskId, cpu: CpuId, copy: &Copy) {
+        let waiters = match self.in_flight.iter().position(|moving| moving.folio == copy.folio) {
+            Some(idx) => self.in_flight.swap_remove(idx).waiters,
+            None => Vec::new(),
+        };
+        let fails = !waiters.is_empty() && self.knobs.extra_reference_fails;
+        if fails {
+            self.memory.abort_migration(copy.folio, copy.to, copy.zone);
+            let cost = self.machine.costs.migrate_fail;
+            self.charge(task, cpu, cost, |time| &mut time.migration);
+        } else {
+            self.memory.finish_migration(copy.folio, copy.to, copy.zone);
+        }
+        self.migration_over(task, cpu, Order::Huge, copy.from, copy.to, !fails);
+        let now = self.cpus[cpu].clock;
+        for waiter in waiters {
+            let at = now.max(self.threads[waiter].clock);
+            self.wake_at(waiter, at);
+        }
+    }
+
+    fn migration_over(
+        &mut self,
+        task: TaskId,
+        cpu: CpuId,
+        order: Order,
+        from: NodeId,
+        to: NodeId,
+        moved: bool,
+    ) {
+        let pages = order.pages();
+        let huge = u64::from(order == Order::Huge);
+        if moved {
+            self.vmstat[Vm::numa_pages_migrated] += pages.0;
+            self.vmstat[Vm::pgmigrate_success] += pages.0;
+            self.vmstat[Vm::thp_migration_success] += huge;
+        } else {
+            self.vmstat[Vm::pgmigrate_fail] += pages.0;
+            self.vmstat[Vm::thp_migration_fail] += huge;
+        }
+        let now = self.cpus[cpu].clock;
+        let migration = Migration { task, from, to, pages, moved };
+        self.design.migration_done(&mut cx!(self, now), &migration);
+    }
+
+    /// A TLB shootdown of everyone who runs the space: the initiator's cost; targets pay theirs when
+    /// they run next.
+    pub(crate) fn tlb_flush(&mut self, mm: MmId, cpu: CpuId) -> Nanos {
+        let home = self.machine.node_of(cpu);
+        let costs = &self.machine.costs;
+        let mut total = costs.tlb_flush;
+        for other in self.machine.cpus.ids().filter(|other| *other != cpu) {
+            let runs =
+                self.sched.current(other).is_some_and(|task| self.tasks[task].mm == Some(mm));
+            if !runs {
+                continue;
+            }
+            let node = self.machine.node_of(other);
+            total += match self.machine.distances[(home, node)] {
+                _ if node == home => costs.tlb_flush_same_node,
+                0..=20 => costs.tlb_flush_one_hop,
+                _ => costs.tlb_flush_far,
+            };
+            self.cpus[other].stolen += costs.tlb_flush_target;
+        }
+        total
+    }
+
+    /// Walks page tables as the design asked, at the cost of `task`.
+    pub(crate) fn scan(&mut self, task: TaskId, cpu: CpuId, plan: &ScanPlan) {
+        let outcome = self.memory.scan(plan);
+        let costs = &self.machine.costs;
+        let changed = outcome.updated + outcome.huge_updated;
+        let walk = costs.pte_scan * outcome.entries + costs.pte_update * changed;
+        let flush = self.tlb_flushes(plan.mm, cpu, outcome.flushes);
+        let took = walk + flush;
+        self.vmstat[Vm::sim_numa_pages_scanned] += outcome.walked.0;
+        self.vmstat[Vm::numa_pte_updates] +=
+            outcome.updated + outcome.huge_updated * HUGE_PAGE_PAGES;
+        self.vmstat[Vm::numa_huge_pte_updates] += outcome.huge_updated;
+        self.charge(task, cpu, took, |time| &mut time.scan);
+        let now = self.cpus[cpu].clock;
+        self.design.scan_done(&mut cx!(self, now), task, &outcome, took);
+    }
+
+    fn tlb_flushes(&mut self, mm: MmId, cpu: CpuId, nr: u64) -> Nanos {
+        (0..nr).map(|_| self.tlb_flush(mm, cpu)).sum()
+    }
+
+    /// Page ranges of folios under migration that touch `pages`, ascending.
+    pub(crate) fn busy_ranges(&self, mm: MmId, pages: &Range<u32>) -> Vec<Range<u32>> {
+        let folios = &self.memory.folios;
+        let of = |moving: &InFlight| {
+            let start = folios.page(moving.folio);
+            (folios.mm(moving.folio), start..start + folios.order(moving.folio).step())
+        };
+        let moving = self.in_flight.iter().map(of);
+        let touching = moving.filter(|(space, range)| {
+            *space == mm && range.start < pages.end && pages.start < range.end
+        });
+        let mut ranges: Vec<Range<u32>> = touching.map(|(_, range)| range).collect();
+        ranges.sort_by_key(|range| range.start);
+        ranges
+    }
+}

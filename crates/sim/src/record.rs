@@ -1,0 +1,168 @@
+//! Latency histograms, and the result at the end.
+
+use std::collections::BTreeMap;
+
+use base::{CpuId, Nanos, NodeId, TaskId};
+use des::WaitingShape;
+use hdrhistogram::Histogram;
+use results::{Latency, Run, Task};
+
+use crate::world::World;
+
+/// Longest latency that is told apart: an hour.
+const LONGEST_NS: u64 = 3_600_000_000_000;
+/// Significant decimal digits of recorded latencies.
+const DIGITS: u8 = 3;
+/// Points the waiting time of one class and epoch is spread over.
+const WAIT_POINTS: usize = 6;
+
+/// Classes of lines: local and remote, read and written.
+const LINE_CLASSES: [[&str; 2]; 2] =
+    [["local read", "local write"], ["remote read", "remote write"]];
+
+/// Collects latencies.
+pub(crate) struct Recorder {
+    lines: [[Histogram<u64>; 2]; 2],
+    /// Everything that is not a line, by class.
+    waits: Vec<(&'static str, Histogram<u64>)>,
+    shape: WaitingShape,
+}
+
+fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, LONGEST_NS, DIGITS).expect("constant bounds are valid")
+}
+
+impl Recorder {
+    pub(crate) fn new() -> Self {
+        let pair = || std::array::from_fn(|_| histogram());
+        Self { lines: [pair(), pair()], waits: Vec::new(), shape: WaitingShape::new(WAIT_POINTS) }
+    }
+
+    /// Records one latency of a class that is not a line.
+    pub(crate) fn wait(&mut self, class: &'static str, took: Nanos) {
+        let value = took.0.clamp(1, LONGEST_NS);
+        match self.waits.iter_mut().find(|(known, _)| *known == class) {
+            Some((_, histogram)) => histogram.saturating_record(value),
+            None => {
+                let mut fresh = histogram();
+                fresh.saturating_record(value);
+                self.waits.push((class, fresh));
+            }
+        }
+    }
+
+    /// Records `count` lines of a class: the idle latency plus a waiting time spread over its
+    /// distribution, so that the mean is the charged one and a percentile means something.
+    fn lines(
+        &mut self,
+        remote: bool,
+        write: bool,
+        idle_ns: f64,
+        wait_ns: f64,
+        utilisation: f64,
+        count: u64,
+    ) {
+        let histogram = &mut self.lines[usize::from(remote)][usize::from(write)];
+        let mut left = count;
+        let mut owed = 0.0;
+        for (mass, wait) in self.shape.points(wait_ns, utilisation) {
+            let exact = mass * count as f64 + owed;
+            let nr = (exact.round_ties_even() as u64).min(left);
+            owed = exact - nr as f64;
+            left -= nr;
+            let value = ((idle_ns + wait).round_ties_even() as u64).clamp(1, LONGEST_NS);
+            histogram.saturating_record_n(value, nr);
+        }
+        let value = ((idle_ns + wait_ns).round_ties_even() as u64).clamp(1, LONGEST_NS);
+        histogram.saturating_record_n(value, left);
+    }
+
+    fn into_latency(self) -> Vec<Latency> {
+        let lines = self
+            .lines
+            .into_iter()
+            .zip(LINE_CLASSES)
+            .flat_map(|(pair, names)| pair.into_iter().zip(names));
+        let lines = lines.map(|(histogram, class)| Latency { class: class.to_owned(), histogram });
+        let waits = self
+            .waits
+            .into_iter()
+            .map(|(class, histogram)| Latency { class: class.to_owned(), histogram });
+        lines.chain(waits).filter(|latency| !latency.histogram.is_empty()).collect()
+    }
+}
+
+impl World {
+    /// Records the lines that a task moved at its present rates; due before those change and before
+    /// it leaves its CPU.
+    pub(crate) fn record_lines(&mut self, task: TaskId, cpu: CpuId) {
+        let thread = &mut self.threads[task];
+        let local = self.machine.node_of(thread.rates.place(cpu));
+        let in_flight = thread.rates.lines_in_flight;
+        for (node, by_kind) in thread.epoch_seen.iter_mut().enumerate() {
+            for (write, count) in by_kind.iter_mut().enumerate() {
+                let count = std::mem::take(count);
+                if count > 0 {
+                    let remote = NodeId::from_idx(node) != local;
+                    let idle_ns = thread.rates.idle_ns[node] * in_flight;
+                    let wait_ns = thread.rates.queue_ns[node] * in_flight;
+                    self.recorder.lines(
+                        remote,
+                        write == 1,
+                        idle_ns,
+                        wait_ns,
+                        thread.rates.utilisation,
+                        count,
+                    );
+                }
+            }
+        }
+    }
+
+    /// The result of the run.
+    pub(crate) fn into_run(
+        mut self,
+        design: String,
+        workload: String,
+        axes: BTreeMap<String, String>,
+        seed: u64,
+    ) -> Run {
+        let elapsed = self.ended.unwrap_or(self.queue.now());
+        for idx in 0..self.threads.len() {
+            let task = TaskId::from_idx(idx);
+            self.record_lines(task, self.sched.cpu_of(task));
+        }
+        let tasks = self
+            .threads
+            .enumerate()
+            .filter(|(_, thread)| thread.is_user() && thread.start != Nanos::MAX);
+        let tasks = tasks.map(|(id, thread)| Task {
+            name: thread.name.clone(),
+            process: thread.process,
+            start: thread.start,
+            end: thread.end.unwrap_or(elapsed),
+            time: thread.time,
+            lines_local: thread.lines_local,
+            lines_remote: thread.lines_remote,
+            cpu_migrations: self.sched.nr_migrations(id),
+            node_migrations: thread.node_migrations,
+        });
+        let tasks = tasks.collect();
+        let (series, resources) = self.sampler.finish(&self.machine, elapsed);
+        Run {
+            design,
+            machine: self.machine.name.clone(),
+            workload,
+            axes,
+            seed,
+            elapsed,
+            vmstat: self.vmstat,
+            tasks,
+            latency: self.recorder.into_latency(),
+            series,
+            resources,
+            work_done: self.work_done,
+            outcome: self.outcome,
+        }
+    }
+}

@@ -1,0 +1,363 @@
+//! A thread of the workload goes on with its steps: blocks of accesses, sweeps, events.
+
+use std::ops::Range;
+
+use base::{CpuId, MmId, Nanos, TaskId, Vm};
+use mm::Pte;
+use sched::Leave;
+use trace::{Advice, Event, Step};
+
+use crate::replay::{BLOCK, run_block, run_sweep};
+use crate::thread::{Activity, WaitFor};
+use crate::world::{Barrier, World, cx, policy_of, vma_of};
+
+/// Most pages of a sweep that are replayed at a time.
+const SWEEP_BLOCK: usize = 4096;
+
+/// An access that needs the slow path.
+#[derive(Clone, Copy, Debug)]
+struct Slow {
+    mm: MmId,
+    page: u32,
+    write: bool,
+}
+
+impl World {
+    /// Replays one block, or carries out one event, of the thread's stream.
+    pub(crate) fn replay(&mut self, task: TaskId, cpu: CpuId, until: Nanos) {
+        let user = self.threads[task].user();
+        match user.step.clone() {
+            Step::Points(points, range) => {
+                let rows = range.start + user.done..range.end;
+                if rows.is_empty() {
+                    self.next_step(task, cpu);
+                } else {
+                    self.replay_points(task, cpu, until, &points, rows);
+                }
+            }
+            Step::Sweep(sweep) => {
+                if user.done >= sweep.nr_pages as usize {
+                    self.next_step(task, cpu);
+                } else {
+                    self.replay_sweep(task, cpu, until, sweep);
+                }
+            }
+            Step::Event(event) => {
+                self.next_step(task, cpu);
+                self.event(task, cpu, event);
+            }
+            Step::End => self.exit(task, cpu),
+        }
+    }
+
+    fn next_step(&mut self, task: TaskId, cpu: CpuId) {
+        let user = self.threads[task].user();
+        user.done = 0;
+        match user.stream.next_step() {
+            Ok(step) => user.step = step,
+            Err(error) => self.error = Some(error.into()),
+        }
+        // A stream may change its pattern from step to step within an epoch.
+        if self.threads[task].rates.epoch != self.epoch.nr {
+            self.estimate_rates(task, cpu);
+        }
+    }
+
+    fn replay_points(
+        &mut self,
+        task: TaskId,
+        cpu: CpuId,
+        until: Nanos,
+        points: &trace::Points,
+        rows: Range<usize>,
+    ) {
+        let budget_ns = until.since(self.cpus[cpu].clock).0 as f64;
+        let thread = &mut self.threads[task];
+        let nr = (budget_ns / thread.access_ns) as usize;
+        let nr = nr.clamp(1, BLOCK).min(rows.len());
+        let block = rows.start..rows.start + nr;
+        let ptes = &mut self.memory.spaces[points.mm].ptes;
+        let user = thread.user();
+        let done = run_block(
+            ptes,
+            &points.page[block.clone()],
+            &points.traffic[block.clone()],
+            &mut user.seen,
+        );
+        user.done += done;
+        let think: u64 =
+            points.think_ns[block.start..block.start + done].iter().map(|ns| u64::from(*ns)).sum();
+        if done > 0 {
+            let took = self.settle(task, cpu, think as f64);
+            self.threads[task].access_ns = (took / done as f64).max(0.1);
+        }
+        if done < nr {
+            let row = block.start + done;
+            let write = points.traffic[row].is_write();
+            self.slow_access(task, cpu, Slow { mm: points.mm, page: points.page[row], write });
+        }
+    }
+
+    fn replay_sweep(&mut self, task: TaskId, cpu: CpuId, until: Nanos, sweep: trace::Sweep) {
+        let budget_ns = until.since(self.cpus[cpu].clock).0 as f64;
+        let thread = &mut self.threads[task];
+        let done = thread.user().done;
+        let page = sweep.page + done as u32;
+        let first = self.memory.spaces[sweep.mm].ptes[page as usize];
+        let node = if first.has(Pte::PRESENT) { first.node() } else { self.machine.node_of(cpu) };
+        let line_ns = thread.rates.idle_ns[node.idx()] + thread.rates.queue_ns[node.idx()];
+        let page_ns = f64::from(sweep.traffic.lines()) * line_ns + f64::from(sweep.think_ns);
+        let nr = (budget_ns / page_ns.max(0.1)).ceil() as usize;
+        let nr = nr.clamp(1, SWEEP_BLOCK).min(sweep.nr_pages as usize - done) as u32;
+        let ptes = &mut self.memory.spaces[sweep.mm].ptes;
+        let user = self.threads[task].user();
+        let went = run_sweep(ptes, page, nr, sweep.traffic, &mut user.seen);
+        user.done += went as usize;
+        if went > 0 {
+            self.settle(task, cpu, f64::from(went) * f64::from(sweep.think_ns));
+        }
+        if went < nr {
+            let slow = Slow { mm: sweep.mm, page: page + went, write: sweep.traffic.is_write() };
+            self.slow_access(task, cpu, slow);
+        }
+    }
+
+    /// Turns what a block saw into time and counts; returns the nanoseconds it took.
+    fn settle(&mut self, task: TaskId, cpu: CpuId, think_ns: f64) -> f64 {
+        let nr_nodes = self.machine.nodes.len();
+        let local = self.machine.node_of(cpu).idx();
+        let thread = &mut self.threads[task];
+        let (mut local_ns, mut remote_ns, mut queue_ns) = (0.0, 0.0, 0.0);
+        for node in 0..nr_nodes {
+            for write in [false, true] {
+                let (accesses, lines) = thread.user().seen.of(node, write);
+                if accesses == 0 {
+                    continue;
+                }
+                let idle_ns = lines as f64 * thread.rates.idle_ns[node];
+                queue_ns += lines as f64 * thread.rates.queue_ns[node];
+                thread.epoch_seen[node][usize::from(write)] += lines;
+                let (moved, touched) = if node == local {
+                    local_ns += idle_ns;
+                    thread.lines_local += lines;
+                    (Vm::sim_lines_local, Vm::sim_accesses_local)
+                } else {
+                    remote_ns += idle_ns;
+                    thread.lines_remote += lines;
+                    (Vm::sim_lines_remote, Vm::sim_accesses_remote)
+                };
+                self.vmstat[moved] += lines;
+                self.vmstat[touched] += accesses;
+                self.vmstat[Vm::sim_accesses] += accesses;
+            }
+        }
+        thread.user().seen.clear(nr_nodes);
+        let took = local_ns + remote_ns + queue_ns + think_ns;
+        let exact = took + thread.rounding_ns;
+        let ran = exact as u64;
+        thread.rounding_ns = exact - ran as f64;
+        // The parts are rounded one by one; computing takes what rounding leaves.
+        let mut left = ran;
+        let mut part = |ns: f64| {
+            let part = (ns.round_ties_even() as u64).min(left);
+            left -= part;
+            Nanos(part)
+        };
+        let time = &mut thread.time;
+        time.queueing += part(queue_ns);
+        time.remote += part(remote_ns);
+        time.local += part(local_ns);
+        self.vmstat[Vm::sim_user_ns] += ran;
+        let compute = Nanos(left);
+        let others = Nanos(ran) - compute;
+        self.advance(task, cpu, compute, |time| &mut time.compute);
+        self.advance_counted(task, cpu, others);
+        took
+    }
+
+    /// Advances the clocks by time that is in the task's split already.
+    fn advance_counted(&mut self, task: TaskId, cpu: CpuId, ran: Nanos) {
+        self.cpus[cpu].clock += ran;
+        self.threads[task].clock = self.cpus[cpu].clock;
+        self.tasks[task].cpu_time += ran;
+        self.sched.account(cpu, ran);
+    }
+
+    fn slow_access(&mut self, task: TaskId, cpu: CpuId, slow: Slow) {
+        self.vmstat[Vm::sim_slow_path] += 1;
+        let pte = self.memory.pte(slow.mm, slow.page);
+        if pte.has(Pte::MIGRATING) || pte.has(Pte::PROTNONE) {
+            self.hint_fault(task, cpu, slow.mm, slow.page, slow.write);
+        } else {
+            self.demand_fault(task, cpu, slow.mm, slow.page);
+        }
+    }
+
+    fn event(&mut self, task: TaskId, cpu: CpuId, event: Event) {
+        let now = self.cpus[cpu].clock;
+        match event {
+            Event::Spawn(child) => self.spawn(TaskId::from_idx(child), Some(task), now),
+            Event::Mmap(mm, mapping) => self.memory.spaces[mm].map(vma_of(&mapping)),
+            Event::Munmap(mm, pages) => {
+                self.memory.spaces[mm].unmap(pages.clone());
+                self.release(task, cpu, mm, pages);
+            }
+            Event::Madvise(mm, pages, advice) => self.madvise(task, cpu, mm, pages, advice),
+            Event::SetMempolicy(policy) => {
+                let policy = policy_of(&policy);
+                let plain = policy == mm::Mempolicy::Local;
+                self.tasks[task].has_policy = !plain;
+                self.threads[task].user().policy = (!plain).then_some(policy);
+            }
+            Event::Mbind(mm, pages, policy) => {
+                let policy = policy_of(&policy);
+                self.memory.spaces[mm].change(pages, |vma| vma.policy = Some(policy.clone()));
+            }
+            Event::SetAffinity(mask) => self.set_affinity(task, mask, now),
+            Event::SetNodes(nodes) => {
+                let cpus = nodes.iter().filter_map(|node| self.machine.nodes.get(node));
+                let mask = cpus.flat_map(|node| node.cpus.iter()).collect();
+                self.set_affinity(task, mask, now);
+            }
+            // Memory cgroups come with reclaim; a move changes nothing without limits.
+            Event::MoveCgroup(_) => {}
+            Event::Barrier { id, parties } => self.barrier(task, cpu, id, parties),
+            Event::Sleep(span) => {
+                self.block(task, now, WaitFor::Timer);
+                self.wake_at(task, now + span);
+            }
+            Event::Compute(span) if span > Nanos::ZERO => {
+                self.threads[task].activity = Activity::Compute(span);
+            }
+            Event::Compute(_) => {}
+            Event::MeasureFrom => self.measure_from(now),
+            Event::WorkDone(units) => self.work_done += units,
+        }
+    }
+
+    fn set_affinity(&mut self, task: TaskId, mask: base::CpuMask, now: Nanos) {
+        let mask = self.mask_or_all(mask);
+        match self.sched.set_affinity(task, mask) {
+            Ok(needed) => {
+                self.tasks[task].allowed = mask;
+                if let Some(needed) = needed {
+                    self.apply_move(needed, now);
+                }
+            }
+            Err(_) => {
+                self.error = Some(crate::SimError::NoCpu {
+                    thread: self.threads[task].name.clone(),
+                    machine: self.machine.name.clone(),
+                });
+            }
+        }
+    }
+
+    fn madvise(&mut self, task: TaskId, cpu: CpuId, mm: MmId, pages: Range<u32>, advice: Advice) {
+        match advice {
+            Advice::HugePage => self.memory.spaces[mm].change(pages, |vma| vma.thp = Some(true)),
+            Advice::NoHugePage => self.memory.spaces[mm].change(pages, |vma| vma.thp = Some(false)),
+            // Without pressure, lazily freed pages would stay; freeing them at once is what a
+            // program that reuses them sees as the worst case.
+            Advice::DontNeed | Advice::Free => self.release(task, cpu, mm, pages),
+            Advice::WillNeed => {}
+        }
+    }
+
+    /// Frees the pages of a range at the task's cost. Folios under migration are left to the copier.
+    fn release(&mut self, task: TaskId, cpu: CpuId, mm: MmId, pages: Range<u32>) {
+        let busy: Vec<Range<u32>> = self.busy_ranges(mm, &pages);
+        let mut start = pages.start;
+        let mut freed = 0;
+        for gap in busy.iter().map(Some).chain([None]) {
+            let end = gap.map_or(pages.end, |gap| gap.start.max(start));
+            freed += self.memory.free_range(mm, start..end).0;
+            start = gap.map_or(pages.end, |gap| gap.end.min(pages.end));
+        }
+        self.vmstat[Vm::pgfree] += freed;
+        let flush = self.tlb_flush(mm, cpu);
+        let cost = Nanos(self.machine.costs.unmap_page.0 * freed) + flush;
+        self.charge(task, cpu, cost, |time| &mut time.system);
+    }
+
+    fn barrier(&mut self, task: TaskId, cpu: CpuId, id: u32, parties: u32) {
+        let now = self.cpus[cpu].clock;
+        let idx = match self.barriers.iter().position(|barrier| barrier.id == id) {
+            Some(idx) => idx,
+            None => {
+                self.barriers.push(Barrier { id, waiting: Vec::new() });
+                self.barriers.len() - 1
+            }
+        };
+        if self.barriers[idx].waiting.len() + 1 < parties as usize {
+            self.barriers[idx].waiting.push(task);
+            self.block(task, now, WaitFor::Barrier(id));
+            return;
+        }
+        // Clocks of CPUs differ by up to an epoch: the barrier opens when the last clock is there.
+        let waiting = std::mem::take(&mut self.barriers[idx].waiting);
+        let clocks = waiting.iter().map(|other| self.threads[*other].clock);
+        let opens = clocks.fold(now, Nanos::max);
+        waiting.into_iter().for_each(|other| self.wake_at(other, opens));
+        if opens > now {
+            self.block(task, now, WaitFor::Barrier(id));
+            self.wake_at(task, opens);
+        }
+    }
+
+    /// Starts a task; its first CPU is the scheduler's choice, or the design's node.
+    pub(crate) fn spawn(&mut self, task: TaskId, parent: Option<TaskId>, now: Nanos) {
+        if self.tasks.get(task).is_none_or(|info| info.alive) || self.threads[task].end.is_some() {
+            return;
+        }
+        self.nr_alive += 1;
+        let info = &mut self.tasks[task];
+        info.alive = true;
+        info.started = now;
+        if let Some(mm) = info.mm {
+            self.spaces[mm].nr_tasks += 1;
+            self.spaces[mm].tasks.push(task);
+        }
+        self.threads[task].start = now;
+        self.threads[task].clock = now;
+        self.design.task_start(&mut cx!(self, now), task, parent);
+        let cpu = self.first_cpu(task, parent, now);
+        self.sched.enqueue(task, cpu, now);
+        self.kick(cpu, now);
+    }
+
+    fn first_cpu(&mut self, task: TaskId, parent: Option<TaskId>, now: Nanos) -> CpuId {
+        let near = parent.map_or(CpuId(0), |parent| self.sched.cpu_of(parent));
+        let allowed = self.tasks[task].allowed;
+        let node = self.design.preferred_node(&mut cx!(self, now), task);
+        let on_node = node.and_then(|node| {
+            let cpus =
+                self.sched.node_cpus(node).iter().copied().filter(|cpu| allowed.contains(*cpu));
+            cpus.min_by_key(|cpu| (self.sched.nr_running(*cpu), *cpu))
+        });
+        on_node.unwrap_or_else(|| self.sched.select_cpu_fork(task, near, &mut self.rng.fork))
+    }
+
+    fn exit(&mut self, task: TaskId, cpu: CpuId) {
+        let now = self.cpus[cpu].clock;
+        self.record_lines(task, cpu);
+        self.sched.dequeue(task, now, Leave::Exit);
+        self.threads[task].end = Some(now);
+        self.tasks[task].alive = false;
+        self.nr_alive -= 1;
+        if let Some(mm) = self.tasks[task].mm {
+            self.spaces[mm].nr_tasks -= 1;
+        }
+        self.design.task_exit(&mut cx!(self, now), task);
+    }
+
+    /// The measured part begins; the first thread to say so counts.
+    fn measure_from(&mut self, now: Nanos) {
+        if self.measured_from.is_none() {
+            self.measured_from = Some(now);
+            if let Some(span) = self.stop_after {
+                self.time_up_at(now + span);
+            }
+        }
+    }
+}
