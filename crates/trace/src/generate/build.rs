@@ -147,7 +147,8 @@ impl<'m> Builder<'m> {
         if self.spaces.len() >= usize::from(u16::MAX) {
             return Err(too_large("more than 65535 address spaces".to_owned()));
         }
-        let mappings = vec![Mapping { pages: 0..end, thp, policy: None }];
+        let whole = Mapping { pages: 0..end, thp, policy: None };
+        let mappings = if end > 0 { vec![whole] } else { Vec::new() };
         Ok(self.spaces.push(Space { name: name.into(), nr_pages, file: false, mappings }))
     }
 
@@ -295,4 +296,30 @@ pub(super) fn limit(time: Nanos) -> Option<Nanos> {
 /// Lower-case hexadecimal digits.
 pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn parts_cover_a_range_without_overlap(start in 0u32..1000, length in 0u32..5000, nr in 1usize..70) {
+            let pages = start..start + length;
+            let parts: Vec<_> = (0..nr).map(|idx| part(&pages, idx, nr)).collect();
+            let joined: Vec<u32> = parts.iter().cloned().flatten().collect();
+            prop_assert_eq!(joined, pages.collect::<Vec<_>>());
+            let sizes = || parts.iter().map(ExactSizeIterator::len);
+            prop_assert!(sizes().max().unwrap_or(0) - sizes().min().unwrap_or(0) <= 1);
+        }
+    }
+
+    #[test]
+    fn sizes_that_cannot_be_counted_become_the_largest() {
+        assert_eq!(page_bytes(Bytes(1), 3), Bytes(3 * 4096));
+        assert_eq!(page_bytes(Bytes(u64::MAX), 1), Bytes::MAX);
+        assert_eq!(page_bytes(Bytes(1 << 60), 64), Bytes::MAX);
+    }
 }

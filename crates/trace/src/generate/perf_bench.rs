@@ -175,9 +175,13 @@ impl PerfBenchNuma {
         let settings = self.settings();
         builder.admit(u64::from(settings.processes) * (1 + u64::from(settings.threads)))?;
         // Shared between processes; modelled as a space of its own that belongs to none of them.
-        let global = builder.space("global", settings.global, settings.thp)?;
+        let mut global = None;
+        if settings.global > Bytes::ZERO {
+            let mm = builder.space("global", settings.global, settings.thp)?;
+            global = Some((mm, builder.pages_of(mm)));
+        }
         for number in 0..settings.processes {
-            self.add_process(&mut builder, &settings, number, global)?;
+            self.add_process(&mut builder, &settings, number, global.as_ref())?;
         }
         let mut workload = builder.finish(digest);
         workload.stop_after = limit(settings.run_time);
@@ -190,7 +194,7 @@ impl PerfBenchNuma {
         builder: &mut Builder<'_>,
         settings: &Settings,
         number: u32,
-        global: MmId,
+        global: Option<&(MmId, Range<u32>)>,
     ) -> Result<(), OpenError> {
         let nr_threads = settings.threads as usize;
         let own = page_bytes(settings.thread, u64::from(settings.threads));
@@ -202,10 +206,8 @@ impl PerfBenchNuma {
         let first_task = number as usize * nr_threads;
         let (allowed, policy) = binding(builder, settings, first_task)?;
         let mut main: Vec<Op> = policy.into_iter().collect();
-        let mut buffers = vec![(mm, shared.clone())];
-        if number == 0 {
-            buffers.insert(0, (global, builder.pages_of(global)));
-        }
+        let first = global.filter(|_| number == 0).cloned();
+        let buffers: Vec<_> = first.into_iter().chain([(mm, shared.clone())]).collect();
         main.extend(self.init(settings, &buffers, allowed));
         let nr_tasks = settings.processes * settings.threads;
         let mut workers = Vec::new();
@@ -216,8 +218,9 @@ impl PerfBenchNuma {
             programme.extend(self.init(settings, &[(mm, private.clone())], allowed));
             programme.push(Op::event(Event::Barrier { id: 0, parties: nr_tasks }));
             programme.push(Op::event(Event::MeasureFrom));
-            let buffers = [(global, builder.pages_of(global)), (mm, shared.clone()), (mm, private)];
-            let round = buffers.into_iter().flat_map(|(mm, pages)| pass(settings, mm, &pages));
+            let own = [(mm, shared.clone()), (mm, private)];
+            let buffers = global.cloned().into_iter().chain(own);
+            let round = buffers.flat_map(|(mm, pages)| pass(settings, mm, &pages));
             let loops = if self.loops == 0 { u64::MAX } else { self.loops };
             programme.push(Op::repeat(loops, round.collect()));
             workers.push(Worker { allowed, programme });

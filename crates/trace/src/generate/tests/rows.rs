@@ -2,9 +2,10 @@
 
 use config::parse;
 
-use super::{machine, touched};
+use super::{machine, steps, touched};
+use crate::container::{DEFAULT_BUDGET, SharedTrace, Source, save};
 use crate::generate::{WorkloadSpec, rows};
-use crate::{Event, Step, Workload};
+use crate::{Event, Step, Thread, Workload};
 
 fn open(text: &str) -> Workload {
     let spec: WorkloadSpec = parse("test", text).unwrap();
@@ -70,5 +71,57 @@ fn the_limit_is_met_exactly_also_by_an_endless_workload() {
         assert_eq!(accesses as u64, limit);
         let ends = rows.iter().filter(|(_, step)| matches!(step, Step::End));
         assert_eq!(ends.count(), 5);
+    }
+}
+
+/// A thread's accesses page by page, and its events.
+fn flat(thread: &mut Thread) -> Vec<String> {
+    let mut flat = Vec::new();
+    for step in steps(thread, 1 << 20).unwrap() {
+        match step {
+            Step::Sweep(sweep) => flat.extend((0..sweep.nr_pages).map(|idx| {
+                let page = sweep.page + idx;
+                format!("{:?}", (sweep.mm, page, sweep.traffic, sweep.think_ns, sweep.sequential))
+            })),
+            Step::Points(points, rows) => flat.extend(rows.map(|row| {
+                let (page, traffic) = (points.page[row], points.traffic[row]);
+                let text = (points.mm, page, traffic, points.think_ns[row], points.sequential);
+                format!("{text:?}{}", if points.dependent { " dependent" } else { "" })
+            })),
+            Step::Event(event) => flat.push(format!("{event:?}")),
+            Step::End => {}
+        }
+    }
+    flat
+}
+
+#[test]
+fn what_is_written_to_a_file_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("saved.parquet");
+    for text in [
+        MIX,
+        "kind = 'chase'\nfootprint = '1MiB'\naccesses = 1000",
+        "kind = 'sequential'\nfootprint = '1MiB'\naccesses = 1000\nthink = '80ns'",
+        "kind = 'autonuma-benchmark'\nprogram = 'numa02'\nvariant = 'HARD'\nscale = 0.005\n\
+         memory_scale = 0.001",
+        "kind = 'perf-bench-numa'\npreset = '2x3-convergence'\nloops = 1\nscale = 0.001",
+        "kind = 'perf-bench-numa'\nglobal = '1MiB'\nprocesses = 2\nloops = 1",
+        "kind = 'specjbb'\nheap = '4MiB'\nwarehouse = '4MiB'\noperations = 9\n\
+         churn_operations = 2",
+    ] {
+        save(open(text), &path, Source::default(), 1 << 20).unwrap();
+        let mut saved = SharedTrace::open(&path, DEFAULT_BUDGET).unwrap().workload().unwrap();
+        let mut generated = open(text);
+        assert_eq!(saved.spaces, generated.spaces, "{text}");
+        assert_eq!(saved.groups, generated.groups, "{text}");
+        assert_eq!(
+            (saved.stop_after, saved.convergence),
+            (generated.stop_after, generated.convergence)
+        );
+        for (one, other) in saved.threads.iter_mut().zip(&mut generated.threads) {
+            assert_eq!(one.allowed, other.allowed, "{text}");
+            assert!(flat(one) == flat(other), "{text}: thread {}", one.name);
+        }
     }
 }
