@@ -259,7 +259,9 @@ mod tests {
     fn minima_are_shared_as_linux_printed_them() {
         // Linux 6.12 guests: min_free_kbytes, zones of each node, printed minima. The kernel
         // computed them before it freed its initial memory, on node 0: hence up to 4 per cent.
-        let guests: [(u64, Vec<Vec<(u64, u64)>>); 4] = [
+        /// (managed, minimum) of the zones of each node.
+        type Guest = Vec<Vec<(u64, u64)>>;
+        let guests: [(u64, Guest); 4] = [
             (2734, vec![vec![(3840, 22), (115_024, 660)]]),
             (2733, vec![vec![(3840, 22), (50_683, 286)], vec![(64_292, 374)]]),
             (

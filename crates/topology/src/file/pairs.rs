@@ -47,14 +47,14 @@ fn check_square<T>(
     let last_node = file.nodes.last().map_or(file.nodes.span, |node| node.span);
     let last_label = format!("the last of {nr} nodes");
     if rows.len() != nr {
-        let message = format!("the {what} has {} rows for {nr} nodes", rows.len());
+        let message = format!("the {what} does not fit the number of nodes");
         let label = format!("expected {nr} rows, found {}", rows.len());
         cx.push(Problem::error(message).label(span, label).label(last_node, last_label));
         return None;
     }
     let mut ok = true;
     for (from, row) in rows.iter().enumerate().filter(|(_, row)| row.len() != nr) {
-        let message = format!("row {from} of the {what} has {} columns for {nr} nodes", row.len());
+        let message = format!("row {from} of the {what} does not fit the number of nodes");
         let label = format!("expected {nr} columns, found {}", row.len());
         cx.push(Problem::error(message).label(row.span, label).label(last_node, &last_label));
         ok = false;
@@ -88,8 +88,8 @@ impl<T: Clone> Given<'_, T> {
                 check_square(self.what, rows.span, &rows.value, file, cx)?;
                 Some(Matrix(rows.iter().map(|row| NodeVec(row.value.clone())).collect()))
             }
-            (false, Some(values), None) => self.from_distances(values, layout, distances, cx),
-            (true, None, None) => self.from_local_and_remote(layout, cx),
+            (false, Some(values), None) => self.by_distance(values, layout, distances, cx),
+            (true, None, None) => self.local_and_remote(layout, cx),
             _ => {
                 let message = format!("the {} must be given in one way", self.what);
                 let label = "expected `local` and `remote`, or `by_distance`, or `matrix`";
@@ -99,7 +99,7 @@ impl<T: Clone> Given<'_, T> {
         }
     }
 
-    fn from_local_and_remote(&self, layout: &Layout, cx: &mut Cx) -> Option<Matrix<T>> {
+    fn local_and_remote(&self, layout: &Layout, cx: &mut Cx) -> Option<Matrix<T>> {
         let nr = layout.nodes.len();
         let (local, remote) = match (self.local, self.remote) {
             (Some(local), Some(remote)) => (local, remote),
@@ -118,7 +118,7 @@ impl<T: Clone> Given<'_, T> {
         Some(matrix)
     }
 
-    fn from_distances(
+    fn by_distance(
         &self,
         values: &Spanned<ByNumber<T>>,
         layout: &Layout,
