@@ -62,11 +62,12 @@ pub(crate) fn by_design(designs: &[String]) -> Value {
 }
 
 pub(crate) fn by_name(field: &str, names: &[String]) -> Value {
-    let dashes: Vec<&[u32]> =
-        names.iter().zip(DASHES.iter().cycle()).map(|(_, dash)| *dash).collect();
+    // After eight names the colours begin again; shifted, the dashes still differ.
+    let dash = |place: usize| DASHES[(place + place / DASHES.len()) % DASHES.len()];
+    let dashes: Vec<&[u32]> = (0..names.len()).map(dash).collect();
     json!({
-        "color": {"field": field, "type": "nominal", "title": null, "scale": {"domain": names}},
-        "strokeDash": {"field": field, "type": "nominal", "title": null, "scale": {"domain": names, "range": dashes}},
+        "color": {"field": field, "type": "nominal", "title": null, "legend": {"symbolType": "stroke"}, "scale": {"domain": names}},
+        "strokeDash": {"field": field, "type": "nominal", "title": null, "legend": {"symbolType": "stroke"}, "scale": {"domain": names, "range": dashes}},
     })
 }
 
@@ -105,11 +106,19 @@ pub(crate) fn elapsed(index: usize, designs: &[String], rows: &[&SummaryRow]) ->
             "x": {"field": "high", "type": "quantitative"}, "text": {"field": "label"}}},
     ]});
     let height = 34 * order.len().max(1) as u32 + 10;
+    let data: Vec<Value> = data.collect();
+    let labels = ranked.iter().zip(&data).map(|(row, point)| {
+        format!("{} {}", row.design, point["label"].as_str().unwrap_or_default())
+    });
+    let description = format!(
+        "Elapsed time and speed of each design, fastest first: {}",
+        labels.collect::<Vec<_>>().join("; ")
+    );
     Figure {
         id: format!("elapsed-{index}"),
         title: "Elapsed time".to_owned(),
         caption: "Mean over seeds; the line across the end of a bar is its 95 % interval. Speed is relative to the baseline.".to_owned(),
-        spec: spec("Elapsed time of each design, fastest first", height, data.collect(), rest),
+        spec: spec(&description, height, data, rest),
     }
 }
 
@@ -298,5 +307,5 @@ fn varying(case: &Case, cases: &[(Case, Vec<&SummaryRow>)]) -> String {
             words.push(format!("{axis} {value}"));
         }
     }
-    words.join(", ")
+    if words.is_empty() { "as given".to_owned() } else { words.join(", ") }
 }

@@ -173,7 +173,7 @@ fn by_scope(id: &str, quantity: &Quantity, line: &Lines) -> Figure {
         let mut scale = scale;
         scale["scheme"] = json!("viridis");
         json!({"mark": "rect", "encoding": {
-            "x": {"field": "time_s", "type": "quantitative", "bin": {"maxbins": 60}, "title": "time, s"},
+            "x": {"field": "time_s", "type": "quantitative", "bin": {"maxbins": 60}, "title": "time, s", "axis": {"format": "~g"}},
             "y": {"field": "scope", "type": "nominal", "sort": scopes, "title": null, "axis": {"labelOverlap": true}},
             "color": {"field": "value", "aggregate": "mean", "type": "quantitative", "title": quantity.axis, "scale": scale,
                 "legend": {"type": "gradient", "title": quantity.axis}},

@@ -86,8 +86,9 @@ fn report_opens_without_errors_or_requests() {
     }
 }
 
-#[test]
-fn a_sweep_with_gaps_opens_too() {
+/// A sweep in which a design is missing, a run ended early, and there are more nodes than lines
+/// can be told apart.
+fn sweep() -> results::Comparison {
     let mut comparison = results::sample::comparison();
     comparison.cells.retain(|run| run.seed < 3);
     let mut second = comparison.cells.clone();
@@ -95,7 +96,23 @@ fn a_sweep_with_gaps_opens_too() {
     second[0].outcome = results::Outcome::OutOfMemory("wanted 1 page".to_owned());
     second.retain(|run| run.design != "bind");
     comparison.cells.extend(second);
-    let page = report::html::report(&comparison).unwrap();
+    for run in &mut comparison.cells {
+        let model = run.series.pop().expect("the sample has series");
+        for node in 0..12 {
+            let values = model.values.iter().map(|value| value * f64::from(node)).collect();
+            run.series.push(results::Series {
+                scope: format!("node {node}"),
+                values,
+                ..model.clone()
+            });
+        }
+    }
+    comparison
+}
+
+#[test]
+fn a_sweep_with_gaps_opens_too() {
+    let page = report::html::report(&sweep()).unwrap();
     let Some(seen) = open(&page, 1280) else { return };
     assert_eq!(seen.attribute("data-problems"), "");
     assert!(seen.console().is_empty(), "{:#?}", seen.console());

@@ -105,4 +105,19 @@ mod tests {
         assert!(from_hlog(&log[..log.len() - 40]).is_err());
         assert!(from_hlog(b"Tag=x,0.0,1.0,2.0,!!!!\n").is_err());
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+        #[test]
+        fn changed_bytes_never_panic(place in 0usize..4000, byte: u8) {
+            let run = sample::elapsed(&[("base", &[1])]).cells.remove(0);
+            let mut histogram = crate::empty_histogram();
+            (1..2_000).for_each(|ns| histogram.record(ns).unwrap());
+            let latency = vec![crate::Latency { class: "read".to_owned(), histogram }];
+            let mut log = to_hlog(&Run { latency, ..run }).unwrap();
+            let place = place % log.len();
+            log[place] = byte;
+            let _ = from_hlog(&log);
+        }
+    }
 }

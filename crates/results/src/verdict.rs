@@ -15,7 +15,7 @@ pub struct Verdict {
     pub winner: String,
     /// Whether it was told apart from every other design.
     pub sure: bool,
-    /// The winner against each other design, the closest first.
+    /// The winner against each other design with common seeds, the closest first.
     pub contests: Vec<Contest>,
     /// The answer in words.
     pub text: String,
@@ -50,11 +50,10 @@ fn verdict(comparison: &Comparison, case: Case) -> Verdict {
         let text = "No design finished.".to_owned();
         return Verdict { case, winner: String::new(), sure: false, contests: Vec::new(), text };
     };
-    let contests: Vec<Contest> = others
-        .iter()
-        .map(|other| contest(comparison, &case, winner, other, others.len()))
-        .collect();
-    let sure = contests.iter().all(|contest| contest.sure);
+    let contests =
+        others.iter().map(|other| contest(comparison, &case, winner, other, others.len()));
+    let contests: Vec<Contest> = contests.filter(|contest| contest.nr_pairs > 0).collect();
+    let sure = !contests.is_empty() && contests.iter().all(|contest| contest.sure);
     let text = in_words(winner, &comparison.baseline, &contests);
     Verdict { case, winner: winner.clone(), sure, contests, text }
 }
@@ -93,7 +92,9 @@ fn contest(
 }
 
 fn in_words(winner: &str, baseline: &str, contests: &[Contest]) -> String {
-    let Some(closest) = contests.first() else { return format!("{winner} ran alone.") };
+    let Some(closest) = contests.first() else {
+        return format!("{winner} has no rival on the same seeds.");
+    };
     if contests.iter().all(|contest| contest.nr_pairs < 2) {
         let margin = closest.times_as_fast.mean;
         return format!(
@@ -108,18 +109,20 @@ fn in_words(winner: &str, baseline: &str, contests: &[Contest]) -> String {
         .filter(|contest| !contest.sure)
         .map(|contest| contest.against.as_str())
         .collect();
-    let mut text = if open.len() == contests.len() {
+    let lead = margin(closest);
+    if open.len() == contests.len() {
         return format!(
-            "No difference at {level}: {winner} has the least mean time, but no design can be told from it."
+            "No difference at {level}: {winner} has the least mean time ({lead}), but no design can be told from it."
         );
-    } else if open.is_empty() {
-        format!("{winner} wins: {}", margin(closest))
+    }
+    let mut text = if open.is_empty() {
+        format!("{winner} wins: {lead}")
     } else {
-        format!("{winner} leads, with no difference at {level} from {}", open.join(", "))
+        format!("{winner} leads: {lead}; no difference at {level} from {}", open.join(", "))
     };
     if let Some(base) = contests.iter().find(|contest| contest.against == baseline) {
         if !open.is_empty() && base.sure {
-            text += &format!("; it is {} (the baseline)", margin(base));
+            text += &format!("; {} (the baseline)", margin(base));
         } else if open.is_empty() && base.against == closest.against {
             text += " (the baseline)";
         } else if open.is_empty() {
@@ -171,8 +174,9 @@ mod tests {
             ("b", &[101, 99, 104, 100]),
         ]);
         assert!(!got.sure);
+        assert!(got.text.starts_with("a leads: 1.014 times"), "{}", got.text);
         assert!(
-            got.text.starts_with("a leads, with no difference at 95 % from b; it is "),
+            got.text.contains("as fast as b; no difference at 95 % from b; 2.0"),
             "{}",
             got.text
         );
@@ -183,6 +187,14 @@ mod tests {
         let got = only(&[("base", &[100]), ("good", &[50])]);
         assert!(!got.sure);
         assert!(got.text.ends_with("how sure that is cannot be said."), "{}", got.text);
+    }
+
+    #[test]
+    fn without_common_seeds_nothing_is_said() {
+        let mut comparison = sample::elapsed(&[("base", &[10]), ("fast", &[5])]);
+        comparison.cells[1].seed = 9;
+        let got = verdicts(&comparison).remove(0);
+        assert_eq!((got.text.as_str(), got.sure), ("fast has no rival on the same seeds.", false));
     }
 
     #[test]
