@@ -117,9 +117,10 @@ impl<T: ListId> IdList<T> {
         let mut offset = 0;
         let mut ok = Some(());
         for part in text.split(',') {
+            let lead = offset + part.len() - part.trim_start().len();
             let span = inside.map_or(value.span, |start| Span {
-                start: start + offset,
-                end: start + offset + part.len(),
+                start: start + lead,
+                end: start + lead + part.trim().len(),
                 ..value.span
             });
             offset += part.len() + 1;

@@ -7,22 +7,16 @@ use crate::problem::{Problem, Problems};
 use crate::source::{FileId, Span, Spanned};
 use crate::value::{Entry, Kind, Table, Value};
 
-/// Tables and arrays may nest this deep; more is no configuration but an attack on the stack.
+/// Tables and arrays may nest this deep; more is no configuration but an attack on the stack. The
+/// parser bounds brackets and dots, but only each on its own.
 const NESTING_MAX: usize = 64;
 
 /// Parses a file that is in `problems.sources` already. Every syntax error is recorded; with any
 /// of them there is no table, since what it lacks would be reported a second time as missing.
 pub(crate) fn parse(file: FileId, problems: &mut Problems) -> Option<Table> {
     let text = problems.sources.get(file)?.text.clone();
-    if let Some(at) = deep_key(&text) {
-        let span = Span { file, start: at, end: at + 1 };
-        problems.push(
-            Problem::error(format!("keys are nested more than {NESTING_MAX} deep"))
-                .label(span, "too many dots in this line"),
-        );
-        return None;
-    }
-    let (table, errors) = DeTable::parse_recoverable(&text);
+    let (table, mut errors) = DeTable::parse_recoverable(&text);
+    errors.sort_by_key(|error| error.span().map_or(0, |range| range.start));
     for error in &errors {
         let range = error.span().unwrap_or(0..0);
         let span = Span { file, start: range.start, end: range.end };
@@ -32,20 +26,6 @@ pub(crate) fn parse(file: FileId, problems: &mut Problems) -> Option<Table> {
     let mut converter = Converter { file, problems, ok: errors.is_empty() };
     let table = converter.table(table.get_ref(), 0);
     converter.ok.then_some(table)
-}
-
-/// The place of a line whose keys could nest too deep; the parser bounds the nesting of brackets
-/// but not of dots.
-fn deep_key(text: &str) -> Option<usize> {
-    let mut line_start = 0;
-    for line in text.split_inclusive('\n') {
-        let key = line.split(['=', '#']).next().unwrap_or_default();
-        if key.bytes().filter(|byte| *byte == b'.').count() >= NESTING_MAX {
-            return Some(line_start);
-        }
-        line_start += line.len();
-    }
-    None
 }
 
 struct Converter<'a> {

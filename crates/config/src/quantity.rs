@@ -69,7 +69,7 @@ const DURATION: Words = Words {
     pattern: r"^\s*[0-9]+(\.[0-9]+)?\s*(ns|us|µs|ms|s)\s*$",
 };
 const PAGE_COUNT: Words = Words {
-    type_name: "pages",
+    type_name: "page count",
     expected: "a number of pages such as \"256pages\", or a size such as \"1MiB\"",
     units: "pages (of 4KiB), or B, KB, MB, GB, TB, KiB, MiB, GiB, TiB",
     pattern: r"^\s*[0-9]+(\.[0-9]+)?\s*(pages?|[KMGT]i?B|kB|B)\s*$",
@@ -145,7 +145,7 @@ fn quantity<T>(
     None
 }
 
-/// In the largest unit (of the first `skip`-filtered ones) that gives a whole number.
+/// In the largest unit that gives a whole number.
 fn exact_text(value: u64, units: &[Unit]) -> String {
     let whole = |(_, scale): &&Unit| value != 0 && value.is_multiple_of(*scale);
     let (names, scale) = units.iter().find(whole).or(units.last()).map_or((&["B"][..], 1), |u| *u);

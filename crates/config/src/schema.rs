@@ -133,15 +133,23 @@ pub fn tag_schema(mut schema: Json, tag: &str, name: &str, doc: &str) -> Json {
 pub fn json_schema<T: FromToml>() -> Json {
     let mut schemas = Schemas::default();
     let mut root = T::schema(&mut schemas);
-    if let Some(name) = root["$ref"].as_str().and_then(|name| name.rsplit('/').next()) {
-        root = schemas.definitions.get(name).cloned().unwrap_or_default();
+    let name = root["$ref"].as_str().and_then(|name| name.rsplit('/').next()).map(str::to_owned);
+    let mut definitions = schemas.definitions;
+    if let Some(definition) = name.as_ref().and_then(|name| definitions.remove(name)) {
+        // The root stays a definition only where something inside refers to it.
+        let reference = root["$ref"].to_string();
+        let used = std::iter::once(&definition).chain(definitions.values());
+        if used.map(Json::to_string).any(|text| text.contains(&reference)) {
+            definitions.extend(name.map(|name| (name, definition.clone())));
+        }
+        root = definition;
     }
-    match root["oneOf"].as_array_mut() {
+    match root.get_mut("oneOf").and_then(Json::as_array_mut) {
         Some(variants) => variants.iter_mut().for_each(allow_extends),
         None => allow_extends(&mut root),
     }
     root["$schema"] = "http://json-schema.org/draft-07/schema#".into();
-    root["definitions"] = schemas.definitions.into_iter().collect::<Map<_, _>>().into();
+    root["definitions"] = definitions.into_iter().collect::<Map<_, _>>().into();
     root
 }
 

@@ -63,6 +63,11 @@ config::config! {
 }
 
 config::config! {
+    /// All keys alike.
+    pub struct Uniform {}
+}
+
+config::config! {
     /// Several workloads at a time.
     pub struct Mix {
         /// The parts.
@@ -76,6 +81,8 @@ config::config_tagged! {
     pub enum Workload by "kind" {
         /// Keys drawn by rank.
         Zipf(Zipf) = "zipf",
+        /// All keys alike.
+        Uniform(Uniform) = "uniform",
         /// Several at a time.
         Mix(Mix) = "mix",
     }
