@@ -109,7 +109,30 @@ impl Comparison {
         }
         let json = to_json(self).text;
         staged.add(&dir.join(MANIFEST), |file| writeln!(file, "{json}"))?;
-        staged.commit()
+        staged.commit()?;
+        self.remove_stale_logs(dir)
+    }
+
+    /// Removes the logs of an earlier result that had other cells, so that whoever reads all logs
+    /// of the directory reads this result. Files of other names are not touched.
+    fn remove_stale_logs(&self, dir: &Path) -> Result<(), Error> {
+        let logs = dir.join(LOGS);
+        if !logs.is_dir() {
+            return Ok(());
+        }
+        let current: Vec<PathBuf> = self
+            .cells
+            .iter()
+            .enumerate()
+            .map(|(index, run)| dir.join(log_name(index, run)))
+            .collect();
+        for entry in fs_err::read_dir(&logs).map_err(|error| Error::write(&logs, error))? {
+            let path = entry.map_err(|error| Error::write(&logs, error))?.path();
+            if is_log_name(&path) && !current.contains(&path) {
+                fs_err::remove_file(&path).map_err(|error| Error::write(&path, error))?;
+            }
+        }
+        Ok(())
     }
 
     /// Reads a directory that [`Self::save`] wrote.
@@ -172,6 +195,15 @@ fn log_name(index: usize, run: &Run) -> PathBuf {
     Path::new(LOGS).join(format!("{index:04}-{}-seed{}.hlog", file_word(&run.design), run.seed))
 }
 
+/// Whether [`log_name`] gives names like this.
+fn is_log_name(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let index = name.split('-').next().unwrap_or_default();
+    let seed = name.strip_suffix(".hlog").and_then(|stem| stem.rsplit_once("-seed"));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    index.len() >= 4 && digits(index) && seed.is_some_and(|(_, seed)| digits(seed))
+}
+
 fn drawing_name(machine: &str) -> String {
     format!("machine-{}.svg", file_word(machine))
 }
@@ -232,6 +264,22 @@ mod tests {
         );
         assert_eq!(to_json(&Comparison::load(dir.path()).unwrap()).text, to_json(&old).text);
         assert!(leftovers(dir.path()).is_empty());
+    }
+
+    #[test]
+    fn logs_of_earlier_cells_go_and_foreign_files_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        sample::elapsed(&[("old", &[10, 11, 12])]).save(dir.path(), &[]).unwrap();
+        let logs = dir.path().join(LOGS);
+        write_file(&logs.join("mine.hlog"), b"note").unwrap();
+        sample::elapsed(&[("new", &[10])]).save(dir.path(), &[]).unwrap();
+        let mut names: Vec<String> = fs_err::read_dir(&logs)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        assert_eq!(names, ["0000-new-seed1.hlog", "mine.hlog"]);
+        Comparison::load(dir.path()).unwrap();
     }
 
     #[test]

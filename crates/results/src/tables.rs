@@ -259,6 +259,34 @@ mod tests {
     }
 
     #[test]
+    fn reference_page_names_every_column_and_key() {
+        let page = include_str!("../../../docs/reference/results.md");
+        let comparison = sample::comparison();
+        let tables = [
+            counters(&comparison),
+            series(&comparison),
+            tasks(&comparison),
+            summary_table(&comparison),
+        ];
+        let json: serde_json::Value =
+            serde_json::from_str(&crate::to_json(&comparison).text).unwrap();
+        let objects = [
+            &json,
+            &json["cells"][0],
+            &json["summary"][0],
+            &json["summary"][0]["latency"],
+            &json["wall"],
+        ];
+        let keys = objects.iter().flat_map(|object| object.as_object().unwrap().keys().cloned());
+        for name in tables.iter().flatten().map(|column| column.name.clone()).chain(keys) {
+            assert!(
+                page.contains(&format!("`{name}`")),
+                "{name} is not in docs/reference/results.md"
+            );
+        }
+    }
+
+    #[test]
     fn empty_tables_have_their_columns() {
         let comparison = Comparison::default();
         for columns in [
