@@ -8,6 +8,7 @@
 pub mod file;
 mod machine;
 mod show;
+mod summary;
 mod svg;
 #[cfg(test)]
 mod testing;

@@ -3,7 +3,9 @@
 use std::fmt;
 
 use base::{Bytes, CpuId, CpuMask, CpuVec, Nanos, NodeId, NodeMask, NodeVec, Pages};
-use config::{NodeList, config, config_enum, in_range, positive};
+use config::{config, config_enum, in_range, positive};
+
+use crate::summary::node_ranges;
 
 /// A described machine with the settings of the kernel that runs on it.
 #[derive(Clone, Debug, PartialEq)]
@@ -209,12 +211,6 @@ impl fmt::Display for ResourceKind {
             }
         }
     }
-}
-
-/// A set of nodes as the kernel writes it: `0-3,6`.
-fn node_ranges(nodes: NodeMask) -> String {
-    let list: NodeList = nodes.iter().collect();
-    list.text()
 }
 
 /// Capacity in bytes per second, by pattern, as points over the number of streams that hit it:

@@ -1,5 +1,7 @@
 //! Machines for tests.
 
+use std::path::{Path, PathBuf};
+
 use base::{CpuMask, CpuVec, Nanos, NodeVec, Pages};
 
 use crate::machine::{
@@ -36,4 +38,27 @@ pub(crate) fn machine_of_zones(zones: Vec<Vec<Zone>>) -> Machine {
 /// A zone.
 pub(crate) fn zone(kind: ZoneKind, managed: u64) -> Zone {
     Zone { kind, managed: Pages(managed) }
+}
+
+/// The folder of shipped files.
+pub(crate) fn configs() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs")
+}
+
+/// A shipped machine.
+pub(crate) fn shipped(name: &str) -> Machine {
+    let path = configs().join("machines").join(name);
+    match crate::load(&path, |path| std::fs::read_to_string(path)) {
+        Ok((machine, _)) => machine,
+        Err(problems) => panic!("{problems}"),
+    }
+}
+
+/// File names of all shipped machines.
+pub(crate) fn shipped_names() -> Vec<String> {
+    let entries = std::fs::read_dir(configs().join("machines")).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
 }

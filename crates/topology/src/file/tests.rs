@@ -1,31 +1,10 @@
-use std::path::{Path, PathBuf};
-
 use base::{Nanos, NodeId, Pages};
 use config::{Cx, FromToml, to_toml_text};
 use proptest::prelude::*;
 
 use super::*;
 use crate::machine::{Pattern, ResourceKind, ThpMode, ZoneKind};
-
-fn configs() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs")
-}
-
-fn shipped(name: &str) -> Machine {
-    let path = configs().join("machines").join(name);
-    match load(&path, |path| std::fs::read_to_string(path)) {
-        Ok((machine, _)) => machine,
-        Err(problems) => panic!("{problems}"),
-    }
-}
-
-fn shipped_names() -> Vec<String> {
-    let entries = std::fs::read_dir(configs().join("machines")).unwrap();
-    let mut names: Vec<String> =
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
-    names
-}
+use crate::testing::{configs, shipped, shipped_names};
 
 /// A sound machine of two nodes, to be spoilt.
 const TWO: &str = r#"
