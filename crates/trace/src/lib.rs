@@ -4,9 +4,12 @@ pub mod cache;
 pub mod container;
 mod error;
 pub mod generate;
+pub mod import;
+mod info;
 mod stream;
 
 pub use error::TraceError;
+pub use info::{SpaceInfo, ThreadInfo, TraceInfo};
 pub use stream::{
     Advice, Convergence, Event, Group, Mapping, Mempolicy, Points, Space, Step, Sweep, Thread,
     ThreadStream, Traffic, Workload,
