@@ -2,10 +2,11 @@
 
 use std::ops::Range;
 
-use base::{MmId, PAGE_LINES, Rng, Zipf};
+use base::{MmId, PAGE_LINES, Rng};
 
 use crate::generate::permutation::Permutation;
 use crate::generate::script::{BATCH_ROWS, Batches};
+use crate::generate::zipf::FastZipf;
 use crate::{Step, Traffic};
 
 /// How a page is picked among `n`.
@@ -14,7 +15,7 @@ pub(super) enum Pick {
     /// All alike.
     Uniform,
     /// By rank, and which page has a rank: in ascending order without a permutation.
-    Zipf(Zipf, Option<Permutation>),
+    Zipf(FastZipf, Option<Permutation>),
     /// Around the middle, with this standard deviation as a share of the range; what falls outside
     /// is drawn again.
     Normal(f64),
@@ -188,7 +189,7 @@ mod tests {
         let total: f64 = (1..=nr).map(|k| math::pow(f64::from(k), -exponent)).sum();
         let order = Permutation::new(u64::from(nr), &mut base::stream(5, "test.order", 0));
         for scramble in [None, Some(order)] {
-            let zipf = Zipf::new(u64::from(nr), exponent);
+            let zipf = FastZipf::new(u64::from(nr), exponent);
             let counts =
                 count(&pages(one(Pick::Zipf(zipf, scramble.clone()), 0..nr, draws)), nr as usize);
             for rank in [0u64, 1, 9, 99] {

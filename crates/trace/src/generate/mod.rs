@@ -23,6 +23,7 @@ mod server;
 mod spec;
 mod stream_kernels;
 mod synthetic;
+mod zipf;
 
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use base::{Bytes, HUGE_PAGE_PAGES, MmId, Nanos, Zipf, stream};
+use base::{Bytes, HUGE_PAGE_PAGES, MmId, Nanos, stream};
 use config::{config, each, in_range, not_empty, positive};
 use topology::Machine;
 
@@ -16,6 +16,7 @@ use crate::generate::draw::{Draw, Manner, Pick, Target};
 use crate::generate::gups::counted_as;
 use crate::generate::permutation::Permutation;
 use crate::generate::script::Op;
+use crate::generate::zipf::FastZipf;
 use crate::{Event, Workload};
 
 config! {
@@ -195,7 +196,7 @@ impl Server {
     fn targets(&self, shared: &Range<u32>, hot: &Permutation, own: Range<u32>) -> Vec<Target> {
         let pick = |exponent: f64, pages: &Range<u32>, order: Option<Permutation>| {
             if exponent > 0.0 {
-                Pick::Zipf(Zipf::new(pages.len().max(1) as u64, exponent), order)
+                Pick::Zipf(FastZipf::new(pages.len().max(1) as u64, exponent), order)
             } else {
                 Pick::Uniform
             }

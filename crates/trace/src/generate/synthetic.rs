@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use base::{Bytes, MmId, Nanos, PAGE_LINES, Rng, Zipf, stream};
+use base::{Bytes, MmId, Nanos, PAGE_LINES, Rng, stream};
 use config::{config, config_enum, in_range, positive};
 use topology::Machine;
 
@@ -10,6 +10,7 @@ use crate::generate::build::{Builder, NewProcess, OpenError, Worker, part};
 use crate::generate::draw::{Draw, Manner, Pick, Target};
 use crate::generate::permutation::Permutation;
 use crate::generate::script::{Op, sweep_of};
+use crate::generate::zipf::FastZipf;
 use crate::{Event, Sweep, Traffic, Workload};
 
 config_enum! {
@@ -245,7 +246,7 @@ impl Pattern for Uniform {
 impl Pattern for ZipfPages {
     fn programme(&self, place: &mut Place<'_>) -> Vec<Op> {
         let pages = place.pages.clone();
-        let zipf = Zipf::new(pages.len().max(1) as u64, self.exponent);
+        let zipf = FastZipf::new(pages.len().max(1) as u64, self.exponent);
         // One order for all threads of the process: its hot pages are hot for everyone.
         let scramble = self.scramble.then(|| order(&pages, 1, &mut place.rng));
         place.one(pages, Pick::Zipf(zipf, scramble), false)
@@ -322,7 +323,7 @@ impl Pattern for Mix {
         let private = part(&private, place.idx, place.nr_threads);
         let mut target = |share, pages: Range<u32>| {
             let pick = if self.exponent > 0.0 {
-                let zipf = Zipf::new(pages.len().max(1) as u64, self.exponent);
+                let zipf = FastZipf::new(pages.len().max(1) as u64, self.exponent);
                 Pick::Zipf(zipf, Some(order(&pages, 1, &mut place.rng)))
             } else {
                 Pick::Uniform
