@@ -1,11 +1,11 @@
 //! A Zipf sampler for streams of millions of accesses.
 //!
-//! Exact, like [`base::Zipf`], but almost free of transcendental functions (a scrambled stream takes a
-//! third of the time). Ranks are grouped into buckets whose last rank is at most 1/64 larger than the first. A
-//! bucket is chosen in proportion to an upper bound of its mass (its size times the density of its
-//! first rank; by the alias method, M. Vose, IEEE Trans. Software Eng. 17(9), 1991), a rank in it
-//! uniformly, and the rank is accepted with the ratio of its density to that of the first. What is
-//! below the bucket's smallest ratio needs no density; the rest is rare.
+//! Exact, like [`base::Zipf`], but almost free of transcendental functions: a scrambled stream
+//! takes a third of the time. Ranks are grouped into buckets whose last rank is at most 1/64 larger
+//! than the first. A bucket is chosen in proportion to an upper bound of its mass (its size times
+//! the density of its first rank; by the alias method, M. Vose, IEEE Trans. Software Eng. 17(9),
+//! 1991), a rank in it uniformly, and the rank is accepted with the ratio of its density to that of
+//! the first. What is below the bucket's smallest ratio needs no density; the rest is rare.
 
 use base::{Rng, math};
 
