@@ -69,7 +69,7 @@ fn nodes(out: &mut String, machine: &Machine) {
         let memory: Pages = node.zones.iter().map(|zone| zone.managed).sum();
         let cpus = node.cpus.iter().collect::<CpuList>().text();
         let cpus = if cpus.is_empty() { "none" } else { &cpus };
-        let _ = writeln!(out, "  {id:>4}  {:>4}  {:>8}  {cpus}", node.tier, size(memory));
+        let _ = writeln!(out, "  {:>4}  {:>4}  {:>8}  {cpus}", id.idx(), node.tier, size(memory));
     }
     let cores = machine.cpus.iter().map(|cpu| cpu.core).max().map_or(0, |last| u32::from(last) + 1);
     let llcs = machine.cpus.iter().map(|cpu| cpu.llc).max().map_or(0, |last| u32::from(last) + 1);
@@ -91,7 +91,8 @@ fn zones(out: &mut String, machine: &Machine) {
                 [marks.min, marks.low, marks.high, marks.promo].map(|pages| pages.0);
             let _ = writeln!(
                 out,
-                "  {id:>4}  {:<8} {:>10} {min:>9} {low:>9} {high:>9} {promo:>9}",
+                "  {:>4}  {:<8} {:>10} {min:>9} {low:>9} {high:>9} {promo:>9}",
+                id.idx(),
                 zone.kind.name(),
                 zone.managed.0
             );
@@ -110,11 +111,11 @@ fn matrix<T>(out: &mut String, title: &str, matrix: &Matrix<T>, text: impl Fn(&T
     heading(out, title);
     let ids: Vec<NodeId> = matrix.0.ids().collect();
     for columns in ids.chunks(MATRIX_COLUMNS) {
-        let header: String = columns.iter().map(|to| format!("{to:>6}")).collect();
+        let header: String = columns.iter().map(|to| format!("{:>6}", to.idx())).collect();
         let _ = writeln!(out, "       {header}");
         for from in &ids {
             let row = columns.iter().map(|to| format!("{:>6}", text(&matrix[(*from, *to)])));
-            let _ = writeln!(out, "  {from:>4} {}", row.collect::<String>());
+            let _ = writeln!(out, "  {:>4} {}", from.idx(), row.collect::<String>());
         }
     }
 }

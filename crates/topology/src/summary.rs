@@ -14,8 +14,11 @@ pub(crate) struct BandwidthLine {
     pub(crate) peak: String,
 }
 
-/// The kinds of resources in the order shown, as `(name, is of this kind)`.
-const CLASSES: [(&str, fn(&ResourceKind) -> bool); 7] = [
+/// A class of resources: its name, and whether a kind is of it.
+type Class = (&'static str, fn(&ResourceKind) -> bool);
+
+/// The classes in the order shown.
+const CLASSES: [Class; 7] = [
     ("local port", |kind| matches!(kind, ResourceKind::LocalPort(_))),
     ("controller", |kind| matches!(kind, ResourceKind::Controller(_))),
     ("link, one way,", |kind| matches!(kind, ResourceKind::LinkOneWay(..))),
@@ -40,7 +43,7 @@ pub(crate) fn bandwidth_lines(machine: &Machine) -> Vec<BandwidthLine> {
         for peak in &peaks {
             let alike: Vec<&BandwidthResource> =
                 of_class.iter().copied().filter(|resource| resource.peak == **peak).collect();
-            let members = if peaks.len() == 1 && alike.len() > 4 {
+            let members = if peaks.len() == 1 && alike.len() > 4 && class.contains(',') {
                 format!("each of {}", alike.len())
             } else {
                 members(&alike)
