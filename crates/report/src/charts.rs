@@ -5,6 +5,7 @@ use base::math;
 use results::{Case, Comparison, SummaryRow, density, merged, percentile_points, time_split_s};
 use serde_json::{Value, json};
 
+use crate::explain::task_means;
 use crate::figures::{compact, decimals};
 
 /// A chart of the page.
@@ -244,11 +245,10 @@ pub(crate) fn time_split(
     let middle =
         json!({"field": "time_s", "type": "quantitative", "stack": "zero", "bandPosition": 0.5});
     let order = json!({"field": "order", "type": "quantitative"});
-    let rest = json!({"layer": [
+    let rest = json!({"usermeta": {"legend_inset_px": 130, "legend_column_px": 185}, "layer": [
         {"mark": {"type": "bar", "stroke": "#555", "strokeWidth": 0.5}, "encoding": {"y": y, "x": x, "order": order,
             "color": {"field": "part", "type": "nominal", "title": null, "scale": {"domain": domain, "range": range}, "sort": domain,
-                "legend": {"symbolType": "square", "symbolSize": 160, "symbolStrokeWidth": 0.5,
-                    "columns": {"expr": "max(1, floor(width / 185))"}}},
+                "legend": {"symbolType": "square", "symbolSize": 160, "symbolStrokeWidth": 0.5}},
             "tooltip": [{"field": "design"}, {"field": "part"}, {"field": "time_s", "format": ".4~g", "title": "s"},
                 {"field": "share_pct", "format": ".3~g", "title": "%"}]}},
         {"mark": {"type": "text", "color": "#111", "fontSize": 11}, "encoding": {"y": y, "x": middle, "order": order,
@@ -265,6 +265,56 @@ pub(crate) fn time_split(
             .to_owned(),
         spec: spec("Task time of each design divided into its parts", height, data, rest),
     }
+}
+
+/// Local share of each task's memory traffic by design; `None` where no task moved a line.
+pub(crate) fn tasks(
+    index: usize,
+    comparison: &Comparison,
+    case: &Case,
+    designs: &[String],
+) -> Option<Figure> {
+    let mut data = Vec::new();
+    let mut names: Vec<String> = Vec::new();
+    for design in designs {
+        for (name, mean) in task_means(comparison, case, design) {
+            if mean.local_pct.is_finite() {
+                data.push(json!({"task": name, "design": design, "local_pct": mean.local_pct, "lifetime_s": mean.lifetime_s,
+                    "node_migrations": mean.node_migrations}));
+            }
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+    }
+    if data.is_empty() {
+        return None;
+    }
+    let row = if names.len() > 24 { 12 } else { 22 };
+    let rest = json!({
+        "mark": {"type": "rect", "stroke": "#8884", "strokeWidth": 0.5},
+        "encoding": {
+            "x": {"field": "design", "type": "nominal", "sort": designs, "title": null, "axis": {"labelAngle": -30, "labelOverlap": false}},
+            "y": {"field": "task", "type": "nominal", "sort": names, "title": null, "axis": {"labelOverlap": true}},
+            "color": {"field": "local_pct", "type": "quantitative", "title": "local, %", "scale": {"scheme": "viridis", "domain": [0.0, 100.0]},
+                "legend": {"type": "gradient", "title": "local, %"}},
+            "tooltip": [{"field": "task"}, {"field": "design"}, {"field": "local_pct", "format": ".1f", "title": "local, %"},
+                {"field": "lifetime_s", "format": ".4~g", "title": "lifetime, s"},
+                {"field": "node_migrations", "format": ".1f", "title": "moves between nodes"}],
+        },
+    });
+    Some(Figure {
+        id: format!("tasks-{index}"),
+        title: "Local share by task".to_owned(),
+        caption: "Share of each task's memory traffic that stayed on its node, mean over seeds."
+            .to_owned(),
+        spec: spec(
+            "Local share of memory traffic of each task under each design",
+            row * names.len() as u32,
+            data,
+            rest,
+        ),
+    })
 }
 
 /// Elapsed time over the cases of a sweep.

@@ -10,8 +10,9 @@ use results::{
 use serde_json::{Value, json};
 
 use crate::charts::{self, Figure};
+use crate::explain::saturation_pct;
 use crate::figures::{compact, decimals, grouped, plain};
-use crate::table::{csv, group, saturation_pct};
+use crate::table::{csv, group};
 use crate::timeline::{Timeline, timelines};
 
 /// A report that could not be made.
@@ -53,6 +54,7 @@ struct Section {
     split: Figure,
     split_table: Table,
     saturation: Table,
+    tasks: Option<Figure>,
     timelines: Vec<Timeline>,
     counters: Table,
 }
@@ -133,6 +135,7 @@ impl Section {
         [&self.elapsed, &self.split]
             .into_iter()
             .chain(&self.latency)
+            .chain(&self.tasks)
             .chain(self.timelines.iter().flat_map(|timeline| &timeline.figures))
     }
 }
@@ -166,6 +169,7 @@ fn section(
         split: charts::time_split(index, comparison, case, &present),
         split_table: split_table(comparison, case, &present),
         saturation: saturation_table(comparison, case, &present),
+        tasks: charts::tasks(index, comparison, case, &present),
         timelines: timelines(index, comparison, case, designs),
         counters: counter_table(comparison, case, &present),
     }

@@ -1,6 +1,6 @@
-//! The comparison as text: for a terminal, Markdown, CSV; and where the time of two designs went.
+//! The comparison as text: for a terminal, Markdown, CSV.
 
-use results::{Case, Comparison, Estimate, SummaryRow, time_split_s};
+use results::{Case, Estimate, SummaryRow};
 
 use crate::figures::{compact, decimals, plain};
 
@@ -111,7 +111,7 @@ fn render(columns: &[&Column], rows: &[&SummaryRow]) -> Vec<String> {
 }
 
 /// Lines of cells below each other: the first column to the left, the others to the right.
-fn align(lines: &[Vec<String>]) -> Vec<String> {
+pub(crate) fn align(lines: &[Vec<String>]) -> Vec<String> {
     let nr_columns = lines.first().map_or(0, Vec::len);
     let widest =
         |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
@@ -193,66 +193,6 @@ fn quoted(cell: &str) -> String {
     }
 }
 
-/// Where the time of two designs went in `case`, in task seconds summed over the tasks, and what
-/// the second spends more or less; then which shared bandwidths were saturated. `None` where one
-/// of them has no finished run.
-pub fn explain(comparison: &Comparison, case: &Case, first: &str, second: &str) -> Option<String> {
-    let (one, two) =
-        (time_split_s(comparison, case, first)?, time_split_s(comparison, case, second)?);
-    let head = |unit: &str| {
-        vec![unit.to_owned(), first.to_owned(), second.to_owned(), "difference".to_owned()]
-    };
-    let line = |name: &str, one: f64, two: f64, digits: usize| {
-        vec![
-            name.to_owned(),
-            format!("{one:.digits$}"),
-            format!("{two:.digits$}"),
-            format!("{:+.digits$}", two - one),
-        ]
-    };
-    let total = |parts: &[(&str, f64)]| parts.iter().map(|(_, time)| time).sum::<f64>();
-    let digits = decimals(total(&one).max(total(&two)), 4);
-    let mut lines = vec![head("task time, s")];
-    for ((part, one), (_, two)) in one.iter().zip(&two) {
-        if *one > 0.0 || *two > 0.0 {
-            lines.push(line(part, *one, *two, digits));
-        }
-    }
-    lines.push(line("all", total(&one), total(&two), digits));
-    let mut text = align(&lines).join("\n") + "\n";
-    let (one, two) =
-        (saturation_pct(comparison, case, first), saturation_pct(comparison, case, second));
-    let mut lines = vec![head("saturated, % of the time")];
-    for (name, one) in &one {
-        let two = two.iter().find(|(other, _)| other == name).map_or(0.0, |(_, two)| *two);
-        if *one > 0.0 || two > 0.0 {
-            lines.push(line(name, *one, two, 1));
-        }
-    }
-    if lines.len() > 1 {
-        text += &format!("\n{}\n", align(&lines).join("\n"));
-    }
-    Some(text)
-}
-
-/// Share of the time that each shared bandwidth was saturated, %, mean over seeds.
-pub(crate) fn saturation_pct(
-    comparison: &Comparison,
-    case: &Case,
-    design: &str,
-) -> Vec<(String, f64)> {
-    let mut shares: Vec<(String, f64)> = Vec::new();
-    let nr_runs = comparison.finished(case, design).count() as f64;
-    for resource in comparison.finished(case, design).flat_map(|run| &run.resources) {
-        let share = 100.0 * resource.saturated / nr_runs;
-        match shares.iter_mut().find(|(name, _)| *name == resource.name) {
-            Some((_, sum)) => *sum += share,
-            None => shares.push((resource.name.clone(), share)),
-        }
-    }
-    shares
-}
-
 #[cfg(test)]
 mod tests {
     use results::{sample, summary};
@@ -291,27 +231,5 @@ mod tests {
         let rows = summary(&sample::elapsed(&[("base", &[10, 10]), ("fast, \"new\"", &[5, 5])]));
         insta::assert_snapshot!(markdown(&rows));
         insta::assert_snapshot!(csv(&rows));
-    }
-
-    #[test]
-    fn explanation_adds_up() {
-        let comparison = sample::comparison();
-        let case = comparison.cases().remove(0);
-        let text = explain(&comparison, &case, "first-touch", "balancenuma").unwrap();
-        let figure = |line: &str, from_end: usize| -> f64 {
-            text.lines()
-                .find(|found| found.starts_with(line))
-                .unwrap()
-                .split_whitespace()
-                .rev()
-                .nth(from_end)
-                .unwrap()
-                .parse()
-                .unwrap()
-        };
-        assert!(figure("remote memory", 0) < 0.0 && figure("hint faults", 0) > 0.0, "{text}");
-        assert!((figure("all", 1) - figure("all", 2) - figure("all", 0)).abs() < 0.11, "{text}");
-        assert!(text.contains("node 0 controller"), "{text}");
-        assert!(explain(&comparison, &case, "first-touch", "absent").is_none());
     }
 }

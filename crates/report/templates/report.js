@@ -18,7 +18,7 @@
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const theme = () => root.dataset.theme || (dark.matches ? "dark" : "light");
 
-  const config = (name, width) => {
+  const config = (name, width, { legend_inset_px: inset = 40, legend_column_px: column = 160 } = {}) => {
     const ink = name === "dark" ? "#e9ecef" : "#16191d";
     const soft = name === "dark" ? "#a7b0ba" : "#555d66";
     const grid = name === "dark" ? "#30363c" : "#e3e6ea";
@@ -30,7 +30,7 @@
       axis: { labelColor: ink, titleColor: soft, gridColor: grid, domainColor: soft, tickColor: soft, labelFontSize: 12, titleFontSize: 12, titleFontWeight: 500, labelLimit: 170, titlePadding: 8 },
       axisX: { tickCount: Math.max(3, Math.floor(width / 95)) },
       axisBand: { grid: false },
-      legend: { orient: "top", columns: Math.max(1, Math.floor(width / 165)), labelColor: ink, titleColor: soft, labelFontSize: 12, labelLimit: 170, symbolSize: 500, symbolStrokeWidth: 2, title: null, gradientLength: Math.min(200, width / 2) },
+      legend: { orient: "top", columns: Math.max(1, Math.floor((width - inset) / column)), labelColor: ink, titleColor: soft, labelFontSize: 12, labelLimit: 170, symbolSize: 500, symbolStrokeWidth: 2, title: null, gradientLength: Math.min(200, width / 2) },
       text: { color: ink, fontSize: 12 },
       rule: { color: ink },
     };
@@ -57,7 +57,7 @@
   };
 
   const views = new Map();
-  const complete = (figure, width) => ({ ...figure.spec, config: config(theme(), width) });
+  const complete = (figure, width) => ({ ...figure.spec, config: config(theme(), width, figure.spec.usermeta) });
   const draw = async (figure) => {
     const place = document.getElementById(figure.id);
     const spec = complete(figure, place.clientWidth || 600);

@@ -72,7 +72,7 @@ fn open(page: &str, width: u32) -> Option<Seen> {
 fn report_opens_without_errors_or_requests() {
     let page = report::html::report(&results::sample::comparison()).unwrap();
     let charts = page.matches("class=\"chart\"").count();
-    assert!(charts >= 12, "six designs have a bandwidth chart each, and there are six others");
+    assert!(charts >= 13, "six designs have a bandwidth chart each, and there are seven others");
     for width in [1280, 390] {
         let Some(seen) = open(&page, width) else { return };
         // The page's policy forbids every request, and a blocked one is a problem as an error is.
