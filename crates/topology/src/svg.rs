@@ -1,7 +1,8 @@
 //! Drawing a machine as a graph: nodes as boxes on an ellipse, links as lines.
 //!
-//! The picture stands alone: no scripts, fonts or files from elsewhere. It takes the colours of
-//! the text around it, so that it is legible on light and dark pages.
+//! The picture stands alone: no scripts, fonts or files from elsewhere. Lines and text take the
+//! colour of the text around it; what is behind them is the CSS variable `--machine-background` or
+//! else the system's `Canvas`, so a dark page declares the variable or `color-scheme: dark`.
 
 use std::fmt::Write as _;
 
@@ -39,14 +40,14 @@ pub fn svg(machine: &Machine) -> String {
     let mut out = String::new();
     let _ = write!(
         out,
-        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0} {height:.0}" width="{width:.0}" height="{height:.0}" role="img" aria-label="{label}" font-family="system-ui, sans-serif" font-size="13" fill="currentColor" style="color-scheme: light dark; max-width: 100%; height: auto">"#,
+        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0} {height:.0}" width="{width:.0}" height="{height:.0}" role="img" aria-label="{label}" font-family="system-ui, sans-serif" font-size="13" fill="currentColor" style="max-width: 100%; height: auto">"#,
         label = escaped(&format!("{}: nodes and links", machine.name)),
     );
     let _ = write!(
         out,
-        "<style>.numa-box{{fill:Canvas;stroke:currentColor;stroke-width:1.5}}\
+        "<style>.numa-box{{fill:var(--machine-background,Canvas);stroke:currentColor;stroke-width:1.5}}\
          .numa-link{{stroke:currentColor;stroke-opacity:.45;stroke-width:1.5}}\
-         .numa-label{{stroke:Canvas;stroke-width:5;paint-order:stroke;text-anchor:middle}}</style>"
+         .numa-label{{stroke:var(--machine-background,Canvas);stroke-width:5;paint-order:stroke;text-anchor:middle}}</style>"
     );
     links(&mut out, machine, &positions);
     for node in machine.nodes.ids() {
