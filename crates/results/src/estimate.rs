@@ -94,7 +94,7 @@ fn t_quantile(degrees: usize) -> f64 {
 
 /// Two-sided p-value of a paired t test: the chance of differences as far from zero as these
 /// where there is no difference. NaN for fewer than two pairs. Rounded to 6 digits, as
-/// [`t_quantile`] is.
+/// the t quantiles are.
 pub fn paired_p_value(differences: &[f64]) -> f64 {
     if differences.len() < 2 {
         return f64::NAN;
