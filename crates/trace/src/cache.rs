@@ -172,12 +172,13 @@ mod tests {
     use super::*;
 
     /// The same rules, written with time stamps and searches over everything.
-    #[derive(Default)]
     struct Slow {
         now: u64,
-        /// Per level: sets, ways and entries (line, dirty, last use).
-        levels: Vec<(u64, usize, Vec<(u64, bool, u64)>)>,
+        levels: Vec<SlowLevel>,
     }
+
+    /// Sets, ways and entries (line, dirty, last use).
+    type SlowLevel = (u64, usize, Vec<(u64, bool, u64)>);
 
     impl Slow {
         fn access(&mut self, line: u64, write: bool) -> Outcome {
@@ -238,8 +239,8 @@ mod tests {
             accesses in prop::collection::vec((0_u64..40, any::<bool>(), 0_u32..30), 1..400),
         ) {
             let mut fast = Hierarchy::new(&caches(&levels)).expect("sizes fit");
-            let mut slow = Slow::default();
-            slow.levels = levels.iter().map(|l| (l.0, l.1 as usize, Vec::new())).collect();
+            let slow_levels = levels.iter().map(|l| (l.0, l.1 as usize, Vec::new()));
+            let mut slow = Slow { now: 0, levels: slow_levels.collect() };
             for (line, write, what) in accesses {
                 if what == 0 {
                     fast.forget(line..line + 5);

@@ -15,7 +15,7 @@ use std::path::Path;
 use base::{MmId, MmVec, Pages};
 
 use super::filter::Filter;
-use super::renumber::{Layout, Mapped, Touched};
+use super::renumber::{Layout, Mapped};
 use super::stage::{RawEvent, Stage};
 use super::{Options, Report};
 use crate::container::{Meta, Order, Source, ThreadMeta};
@@ -260,7 +260,7 @@ impl Lackey<'_> {
         }
         self.notes();
         let touched = self.stage.take_touched();
-        let touched = touched.into_iter().next().unwrap_or_else(Touched::default);
+        let touched = touched.into_iter().next().unwrap_or_default();
         let layout = Layout::new(&touched, None)?;
         self.report.pages = touched.count();
         self.report.nr_threads = self.threads.len();

@@ -207,7 +207,7 @@ fn record(kind: u8, value: u64, count: u32, think: u32) -> Vec<u8> {
 }
 
 fn call(clock: u64, number: u64, arguments: [u64; 6], result: i64) -> Vec<u8> {
-    let wide = |kind, value: u64| record(kind, value & (1 << 60) - 1, (value >> 60) as u32, 0);
+    let wide = |kind, value: u64| record(kind, value & ((1 << 60) - 1), (value >> 60) as u32, 0);
     let mut bytes = record(8, clock, 0, 0);
     bytes.extend(record(9, number, 0, 0));
     bytes.extend(arguments.into_iter().flat_map(|argument| wide(10, argument)));
