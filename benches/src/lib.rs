@@ -1,5 +1,7 @@
 //! Shared inputs of the benchmarks.
 
+pub mod replay;
+
 use std::time::Duration;
 
 /// Whether inputs should be tiny: `cargo test --benches` runs each benchmark once, to see that it

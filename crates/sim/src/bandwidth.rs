@@ -86,6 +86,8 @@ pub(crate) struct Bandwidth {
     capacities: Vec<f64>,
     streams: Vec<[f64; Pattern::COUNT]>,
     uses: Vec<(ResourceId, f64)>,
+    /// Rates of [`World::move_rate`] with the epoch they hold for.
+    moved: Vec<(u64, f64)>,
     /// Factor on the idle latency of each node's memory in this epoch.
     load_factor: NodeVec<f64>,
     curve: Option<LatencyCurve>,
@@ -119,6 +121,7 @@ impl Bandwidth {
             capacities: Vec::new(),
             streams: Vec::new(),
             uses: Vec::new(),
+            moved: Vec::new(),
             load_factor: NodeVec::filled(1.0, machine.nodes.len()),
             curve,
             controllers: machine.nodes.ids().map(controller).collect(),
@@ -288,16 +291,40 @@ impl World {
         let rate = bandwidth.fluid.fair_rate(own_max, weight(&machine, &demand), &bandwidth.uses);
         let tightest = bandwidth.tightest();
         self.set_rates(&demand, &Solved { own_max, rate, limit: tightest });
+        self.bandwidth.spare.push(demand);
     }
 
-    /// Rate at which `cpu` moves bytes that take `mix` of each node right now, in bytes per second.
-    pub(crate) fn move_rate(&mut self, task: TaskId, cpu: CpuId, mix: &[(NodeId, f64)]) -> f64 {
+    /// Rate at which `cpu` clears pages of a node (`from` is `None`) or copies between two nodes
+    /// right now, in bytes per second. The same all through an epoch.
+    pub(crate) fn move_rate(
+        &mut self,
+        task: TaskId,
+        cpu: CpuId,
+        from: Option<NodeId>,
+        to: NodeId,
+    ) -> f64 {
+        let nr = self.machine.nodes.len();
+        let source = from.map_or(nr, NodeId::idx);
+        let slot = (cpu.idx() * (nr + 1) + source) * nr + to.idx();
+        if let Some((epoch, rate)) = self.bandwidth.moved.get(slot) {
+            if *epoch == self.epoch.nr {
+                return *rate;
+            }
+        }
+        let mix = [(to, 1.0), (from.unwrap_or(to), 1.0)];
+        let mix = if from.is_some() { &mix[..] } else { &mix[..1] };
         let demand = self.moving(task, cpu, mix);
         let machine = std::sync::Arc::clone(&self.machine);
         let bandwidth = &mut self.bandwidth;
         let own = own_max(&machine, &bandwidth.load_factor, &demand);
         bandwidth.collect_uses(&machine.routes, machine.node_of(cpu), &demand.mix);
-        bandwidth.fluid.fair_rate(own, weight(&machine, &demand), &bandwidth.uses)
+        let rate = bandwidth.fluid.fair_rate(own, weight(&machine, &demand), &bandwidth.uses);
+        bandwidth.spare.push(demand);
+        if bandwidth.moved.len() <= slot {
+            bandwidth.moved.resize(slot + 1, (0, 0.0));
+        }
+        bandwidth.moved[slot] = (self.epoch.nr, rate);
+        rate
     }
 
     fn set_rates(&mut self, demand: &Demand, solved: &Solved) {

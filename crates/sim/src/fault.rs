@@ -1,6 +1,6 @@
 //! Demand faults: policy, allocation, clearing, mapping.
 
-use base::{CpuId, MmId, NodeId, NodeMask, Pages, TaskId, Vm};
+use base::{CpuId, MmId, NodeMask, TaskId, Vm};
 use designs::AllocRequest;
 use mm::{Allocated, Mempolicy, Order, Vma, Wanted};
 use results::Outcome;
@@ -120,7 +120,7 @@ impl World {
     ) {
         match order {
             Order::Base => {
-                let rate = self.move_rate(task, cpu, &[(at.node, 1.0)]);
+                let rate = self.move_rate(task, cpu, None, at.node);
                 let clear = base::Nanos::from_secs_f64(page_bytes(1) / rate);
                 let cost = self.machine.costs.minor_fault + clear;
                 self.charge(task, cpu, cost, |time| &mut time.fault);
@@ -159,15 +159,5 @@ impl World {
             self.memory.zones.free_folio(Order::Huge, clear.at.node, clear.at.zone);
             self.vmstat[Vm::pgfree] += Order::Huge.pages().0;
         }
-    }
-
-    /// Base pages of a folio that is being moved count on both nodes; for checks.
-    pub(crate) fn reserved(&self) -> Vec<(NodeId, Pages)> {
-        let held = self.threads.iter().filter_map(|thread| match &thread.activity {
-            Activity::Copy(copy) => Some((copy.to, Order::Huge.pages())),
-            Activity::Clear(clear) => Some((clear.at.node, Order::Huge.pages())),
-            Activity::Replay | Activity::Compute(_) | Activity::Busy(_) => None,
-        });
-        held.collect()
     }
 }

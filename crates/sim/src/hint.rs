@@ -78,7 +78,7 @@ impl World {
         };
         match order {
             Order::Base => {
-                let rate = self.move_rate(task, cpu, &[(from, 1.0), (to, 1.0)]);
+                let rate = self.move_rate(task, cpu, Some(from), to);
                 let copy = Nanos::from_secs_f64(page_bytes(1) / rate);
                 let flush = self.tlb_flush(self.memory.folios.mm(folio), cpu);
                 let cost = self.machine.costs.migrate_page + copy + flush;

@@ -13,6 +13,10 @@ use crate::world::{Barrier, World, cx, policy_of, vma_of};
 
 /// Most pages of a sweep that are replayed at a time.
 const SWEEP_BLOCK: usize = 4096;
+/// Most accesses to single pages that are replayed before their time is settled.
+const MOST_POINTS: usize = 4096;
+/// Fewest accesses of a block.
+const SHORTEST_BLOCK: usize = 32;
 
 /// An access that needs the slow path.
 #[derive(Clone, Copy, Debug)]
@@ -73,26 +77,45 @@ impl World {
     ) {
         let budget_ns = until.since(self.cpus[cpu].clock).0 as f64;
         let thread = &mut self.threads[task];
-        let nr = (budget_ns / thread.access_ns) as usize;
-        let nr = nr.clamp(1, BLOCK).min(rows.len());
-        let block = rows.start..rows.start + nr;
+        // Several blocks at a time only while they fill half of the time that is left: what the
+        // last ones took is a guess for the next.
+        let fitting = (budget_ns / thread.access_ns) as usize;
+        let wanted = if fitting / 2 > BLOCK {
+            (fitting / 2).min(MOST_POINTS)
+        } else {
+            fitting.clamp(1, BLOCK)
+        };
+        let end = rows.start + wanted.min(rows.len());
         let ptes = &mut self.memory.spaces[points.mm].ptes;
         let user = thread.user();
-        let done = run_block(
-            ptes,
-            &points.page[block.clone()],
-            &points.traffic[block.clone()],
-            &mut user.seen,
-        );
+        let mut row = rows.start;
+        let mut slow = false;
+        while row < end && !slow {
+            // After a slow access the next one is likely near, and what is gathered behind it is
+            // gathered in vain.
+            let block = row..(row + user.block).min(end);
+            let done = run_block(
+                ptes,
+                &points.page[block.clone()],
+                &points.traffic[block.clone()],
+                &mut user.seen,
+            );
+            slow = done < block.len();
+            user.block = if slow {
+                (user.block / 2).max(SHORTEST_BLOCK)
+            } else {
+                (user.block * 2).min(BLOCK)
+            };
+            row += done;
+        }
+        let done = row - rows.start;
         user.done += done;
-        let think: u64 =
-            points.think_ns[block.start..block.start + done].iter().map(|ns| u64::from(*ns)).sum();
         if done > 0 {
+            let think: u64 = points.think_ns[rows.start..row].iter().map(|ns| u64::from(*ns)).sum();
             let took = self.settle(task, cpu, think as f64);
             self.threads[task].access_ns = (took / done as f64).max(0.1);
         }
-        if done < nr {
-            let row = block.start + done;
+        if slow {
             let write = points.traffic[row].is_write();
             self.slow_access(task, cpu, Slow { mm: points.mm, page: points.page[row], write });
         }

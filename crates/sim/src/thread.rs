@@ -57,6 +57,8 @@ pub(crate) struct User {
     pub(crate) policy: Option<Mempolicy>,
     pub(crate) cursor: Cursor,
     pub(crate) seen: Seen,
+    /// Length of the next block of accesses to single pages.
+    pub(crate) block: usize,
 }
 
 /// What a task does when it runs.

@@ -17,7 +17,7 @@ use trace::{Convergence, Step};
 use crate::bandwidth::Bandwidth;
 use crate::event::Event;
 use crate::record::Recorder;
-use crate::replay::Seen;
+use crate::replay::{BLOCK, Seen};
 use crate::sampler::Sampler;
 use crate::spec::{EngineKnobs, Progress, RunSpec, SimError};
 use crate::thread::{Role, Thread, User};
@@ -223,6 +223,7 @@ impl World {
             policy: None,
             cursor: Cursor::default(),
             seen: Seen::default(),
+            block: BLOCK,
         };
         let role = Role::User(Box::new(user));
         let nr_nodes = self.machine.nodes.len();

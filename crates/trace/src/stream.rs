@@ -142,34 +142,42 @@ pub struct Points {
 
 /// What one access moves between memory and the caches: fills, dirty evictions, and whether it
 /// writes the page.
+///
+/// Lines in both directions take the lowest bits, since that is what the replay loop reads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Traffic(pub u16);
+pub struct Traffic(u16);
 
 impl Traffic {
-    /// Lines filled and dirty lines evicted, each at most 127, and whether the access writes.
+    /// Most lines of one direction.
+    pub const MAX_LINES: u16 = 127;
+
+    /// Lines filled and dirty lines evicted, each at most [`Traffic::MAX_LINES`], and whether the
+    /// access writes.
     pub const fn new(fills: u16, evictions: u16, write: bool) -> Self {
-        debug_assert!(fills < 128 && evictions < 128);
-        Self(fills | evictions << 7 | (write as u16) << 14)
+        debug_assert!(fills <= Self::MAX_LINES && evictions <= Self::MAX_LINES);
+        Self((fills + evictions) | evictions << 8 | (write as u16) << 15)
     }
 
     /// Lines read from memory.
     pub const fn fills(self) -> u16 {
-        self.0 & 127
+        self.lines() - self.evictions()
     }
 
     /// Dirty lines written to memory.
     pub const fn evictions(self) -> u16 {
-        self.0 >> 7 & 127
+        self.0 >> 8 & 127
     }
 
     /// Lines moved in either direction.
+    #[inline]
     pub const fn lines(self) -> u16 {
-        self.fills() + self.evictions()
+        self.0 & 255
     }
 
     /// Whether the access writes the page.
+    #[inline]
     pub const fn is_write(self) -> bool {
-        self.0 >> 14 & 1 == 1
+        self.0 >> 15 == 1
     }
 }
 

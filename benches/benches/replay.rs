@@ -1,0 +1,71 @@
+//! How many accesses a second does one core replay? The whole engine with full accounting beside a
+//! bare CLOCK loop over the same pages, in the same run, with 0, 0.1 and 1 % of the accesses on the
+//! slow path (page faults).
+//!
+//! The engine's own figure is the difference between replaying the rows and only touching the pages,
+//! so that the faults of the first touch are not in it. `NUMALAB_BENCH_LARGE=1` uses 64 M pages.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use benches::replay::{Accesses, bare_clock, engine, machine};
+use benches::{is_large, is_smoke};
+use mm::Pte;
+
+fn median(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
+
+fn ns_per_access(rows: usize, repeat: usize, mut work: impl FnMut()) -> f64 {
+    let started = Instant::now();
+    work();
+    started.elapsed().as_secs_f64() * 1e9 / (rows * repeat) as f64
+}
+
+fn main() {
+    let (pages, rows, rounds) = match (is_smoke(), is_large()) {
+        (true, _) => (1 << 10, 1 << 12, 1),
+        (false, false) => (1 << 20, 20_000_000, 5),
+        (false, true) => (1 << 26, 20_000_000, 3),
+    };
+    println!("pages {pages}, rows {rows}, medians of {rounds}");
+    println!(
+        "{:>12} {:>8} {:>14} {:>14} {:>8}",
+        "design", "slow", "engine ns", "bare CLOCK ns", "ratio"
+    );
+    let machine = machine(4);
+    let cases =
+        ["first-touch", "interleave"].map(|design| [0.0, 0.001, 0.01].map(|slow| (design, slow)));
+    for (design, slow) in cases.into_iter().flatten() {
+        let accesses = Accesses::zipf(pages, rows, slow);
+        let mut engines = Vec::new();
+        let mut bares = Vec::new();
+        for _ in 0..rounds {
+            let touched = ns_per_access(rows, 1, || {
+                assert_eq!(engine(&machine, design, accesses.workload(0)), u64::from(pages));
+            });
+            let replayed = ns_per_access(rows, 1, || {
+                assert_eq!(
+                    engine(&machine, design, accesses.workload(1)),
+                    u64::from(pages) + rows as u64
+                );
+            });
+            engines.push(replayed - touched);
+            let mut ptes = vec![Pte(Pte::PRESENT); pages as usize];
+            ptes.resize((pages + accesses.nr_cold) as usize, Pte::ABSENT);
+            bares.push(ns_per_access(rows, 1, || {
+                assert_eq!(
+                    black_box(bare_clock(&mut ptes, &accesses.points)),
+                    u64::from(accesses.nr_cold)
+                );
+            }));
+        }
+        let (engine, bare) = (median(engines), median(bares));
+        println!(
+            "{design:>12} {:>7}% {engine:>14.2} {bare:>14.2} {:>8.2}",
+            slow * 100.0,
+            bare / engine
+        );
+    }
+}
