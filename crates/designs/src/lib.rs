@@ -19,11 +19,15 @@ mod interleave;
 mod weighted_interleave;
 
 pub use balancenuma::BalanceNuma;
+pub use bind::Bind;
 pub use cx::{Cx, SpaceInfo, TaskInfo};
+pub use first_touch::FirstTouch;
+pub use interleave::Interleave;
 pub use mm::{Mempolicy, ScanOutcome, ScanPlan, ScanRules};
 pub use placement::{
     AllocRequest, HintFault, Kthread, KthreadWork, Migration, Move, PageMove, Placement, Placing,
     Verdict,
 };
-pub use registry::{DESIGNS, Design, Registered, find};
+pub use registry::{Build, DESIGNS, Design, Maker, Registered, find};
 pub use sched::Permit;
+pub use weighted_interleave::WeightedInterleave;

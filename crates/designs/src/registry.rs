@@ -2,9 +2,7 @@
 
 use config::{Config, Cx as ConfigCx, Knob};
 
-use crate::weighted_interleave::WeightedInterleave;
-use crate::{BalanceNuma, Placement};
-use crate::{bind::Bind, first_touch::FirstTouch, interleave::Interleave};
+use crate::{BalanceNuma, Bind, FirstTouch, Interleave, Placement, WeightedInterleave};
 
 /// What the registry needs to know of a design.
 pub trait Design: Placement + Sized + 'static {
