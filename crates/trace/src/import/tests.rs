@@ -219,7 +219,8 @@ fn touch(kind: u8, page: u64, line: u64) -> Vec<u8> {
     record(kind, page << 6 | line, 1, 0)
 }
 
-const META: &str = "npage=2\nunit_shift=6\nwindow=0\nqemu=7.2\ncpu=max\nprogram=/bin/prog -x\n";
+const META: &str = "npage=2\nunit_shift=6\nwindow=0\nqemu=7.2\ncpu=max\nprogram=/bin/prog\n\
+    process=10 parent=1 clock_ns=5 command=qemu-x86_64 -cpu max -plugin a.so,out=r /bin/prog -x 1\n";
 
 /// A process of two threads: main maps a page at 4 GiB and starts the other, which uses it, frees it and
 /// uses it again; a third thread then takes over the second one's id.
@@ -274,6 +275,7 @@ fn npage_syscalls_become_events_and_ids_are_told_apart() {
     assert_eq!((space.name.as_str(), space.nr_pages.0), ("prog", 1024));
     assert_eq!(space.mappings.len(), 1);
     assert_eq!(space.mappings[0].pages, 0..1024);
+    assert_eq!(file.meta().source.command, "/bin/prog -x 1");
     assert_eq!((report.pages, report.nr_threads, report.fills), (2, 3, 4));
     assert!(file.events().contains(&Event::Madvise(base::MmId(0), 0..1, Advice::DontNeed)));
 }
@@ -319,7 +321,7 @@ fn npage_totals_and_metadata_are_checked() {
         ("thread=1.2 loads=x\n", "thread=PID.TID"),
     ] {
         let message = import(format!("{META}{line}")).expect_err("bad metadata").to_string();
-        assert!(message.contains("r.meta:7:") && message.contains(hint), "{message}");
+        assert!(message.contains("r.meta:8:") && message.contains(hint), "{message}");
     }
     let missing = npage(&folder.path("none"), &folder.path("out.parquet"), &Options::new("x"));
     assert!(missing.expect_err("no files").to_string().contains("none.PID.TID.bin"));

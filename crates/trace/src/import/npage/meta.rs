@@ -134,8 +134,11 @@ impl Recording {
         self.values.get(key).map(String::as_str)
     }
 
-    pub(super) fn first_command(&self) -> String {
-        self.processes.values().next().cloned().unwrap_or_default()
+    /// The first process's command line, without the emulator's part.
+    pub(super) fn command(&self) -> String {
+        let line = self.processes.values().next().map(String::as_str).unwrap_or_default();
+        let guest = line.split_once(" -plugin ").and_then(|(_, rest)| rest.split_once(' '));
+        guest.map_or(line, |(_, guest)| guest).to_owned()
     }
 
     pub(super) fn thread_name(&self, pid: u32, tid: u32) -> String {

@@ -138,7 +138,7 @@ fn source(recording: &Recording, options: &Options) -> Source {
     notes.extend(settings(options));
     Source {
         tool: format!("npage, {} -cpu {}", value("qemu"), value("cpu")),
-        command: recording.value("program").unwrap_or(&recording.first_command()).to_owned(),
+        command: recording.command(),
         date: value("date"),
         licence: options.licence.clone(),
         notes,
