@@ -1,1 +1,13 @@
-//! Lruvecs and reclaim engines
+//! Which pages to give up when memory runs short.
+//!
+//! - [`list`]: intrusive lists with 32-bit links, and the same with a tag that says which list an
+//!   item is on.
+//! - [`textbook`]: the replacement policies of the literature, one a file, as yardsticks: LRU, FIFO,
+//!   CLOCK, 2Q, ARC, S3-FIFO, SIEVE, LFU and Belady's optimum.
+//! - [`libcachesim`]: their miss counts beside those of another program, on streams that can be
+//!   made again from a few lines.
+//!
+//! This crate does no I/O and charges no time; who reclaims when is the flow's business.
+
+pub mod list;
+pub mod textbook;
