@@ -1,0 +1,172 @@
+//! Experiment files: `configs/experiments/*.toml`.
+
+use std::collections::BTreeSet;
+
+use config::{
+    Cx, FromToml, Json, Kind, Problem, Schemas, Span, Spanned, Value, config, not_empty, refuse,
+    wrong_type,
+};
+use serde_json::json;
+
+use crate::axes;
+
+config! {
+    /// An experiment: designs held against each other on machines and workloads. Every design runs
+    /// with every seed for every combination of the axes' values.
+    pub struct ExperimentFile {
+        /// Short name, as in results.
+        #[check(not_empty)]
+        pub name: String,
+        /// What it asks.
+        pub description: String = String::new(),
+        /// The machine's file, relative to this one. An axis of this name takes its place.
+        pub machine: Option<Spanned<String>> = None,
+        /// A workload's file or a recorded trace (`.parquet`), relative to this one. An axis of
+        /// this name takes its place.
+        pub workload: Option<Spanned<String>> = None,
+        /// Label of the design that the others are held against; left out, the first one.
+        pub baseline: Option<Spanned<String>> = None,
+        /// How many (`5` stands for 1 to 5), or which ones.
+        pub seeds: Seeds = Seeds::first(1),
+        /// What is compared, in the order in which it is shown.
+        pub designs: Spanned<Vec<Spanned<DesignFile>>>,
+        /// Settings of the engine.
+        pub engine: Spanned<Value> = Value::empty_table().into(),
+        /// Settings that differ from the files', by dotted path: `"workload.scale" = 0.1`,
+        /// `"machine.kernel.thp" = "never"`, `"engine.epoch" = "1ms"`,
+        /// `"designs.LABEL.KNOB" = 3`.
+        pub set: Spanned<Value> = Value::empty_table().into(),
+        /// What is varied: lists of values by name. Names are `machine` and `workload`, whose
+        /// values are files, and the dotted paths that `set` takes.
+        pub axes: Spanned<Value> = Value::empty_table().into(),
+    }
+    check experiment
+}
+
+config! {
+    /// A design with its settings.
+    pub struct DesignFile {
+        /// Its name, as `numalab designs` lists it.
+        pub design: Spanned<String>,
+        /// How it is shown; left out, its name. Two entries of one design need two labels.
+        #[check(config::if_some(not_empty))]
+        pub label: Option<String> = None,
+        /// Its settings, as `numalab designs show NAME` lists them.
+        pub knobs: Value = Value::empty_table(),
+    }
+}
+
+impl DesignFile {
+    /// How it is shown.
+    pub fn label(&self) -> &str {
+        self.label.as_deref().unwrap_or(&self.design.value)
+    }
+}
+
+/// Seeds of the runs: given as a number of them or as a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seeds(pub Vec<u64>);
+
+/// More would be a slip of the pen.
+const SEEDS_MAX: u64 = 10_000;
+
+impl Seeds {
+    /// `1..=nr`.
+    pub fn first(nr: u64) -> Self {
+        Self((1..=nr).collect())
+    }
+}
+
+impl FromToml for Seeds {
+    fn from_toml(value: &Value, cx: &mut Cx) -> Option<Self> {
+        match value.kind {
+            Kind::Integer(nr) => match u64::try_from(nr) {
+                Ok(nr @ 1..=SEEDS_MAX) => Some(Self::first(nr)),
+                _ => refuse(value.span, &format!("expected a number from 1 to {SEEDS_MAX}"), cx),
+            },
+            Kind::Array(_) => {
+                let seeds = Vec::<u64>::from_toml(value, cx)?;
+                let distinct: BTreeSet<u64> = seeds.iter().copied().collect();
+                if seeds.is_empty() || distinct.len() < seeds.len() {
+                    return refuse(value.span, "expected at least one seed, each once", cx);
+                }
+                Some(Self(seeds))
+            }
+            _ => wrong_type(value, "a number of seeds or a list of seeds", cx),
+        }
+    }
+
+    fn to_toml(&self) -> Option<Value> {
+        if *self == Self::first(self.0.len() as u64) {
+            return Some(Kind::Integer(self.0.len() as i128).into());
+        }
+        self.0.to_toml()
+    }
+
+    fn type_name() -> String {
+        "number or list of seeds".to_owned()
+    }
+
+    fn schema(schemas: &mut Schemas) -> Json {
+        json!({ "oneOf": [
+            { "type": "integer", "minimum": 1, "maximum": SEEDS_MAX },
+            Vec::<u64>::schema(schemas),
+        ] })
+    }
+}
+
+/// What the keys of the whole file must agree on.
+fn experiment(file: &ExperimentFile, _table: Span, cx: &mut Cx) {
+    if file.designs.value.is_empty() {
+        cx.error(file.designs.span, "an experiment compares at least one design", "empty");
+    }
+    for (idx, entry) in file.designs.iter().enumerate() {
+        let label = entry.label();
+        let first = file.designs.iter().take(idx).find(|other| other.label() == label);
+        if let Some(first) = first {
+            cx.push(
+                Problem::error(format!("two designs are shown as `{label}`"))
+                    .label(entry.design.span, "second")
+                    .label(first.design.span, "first")
+                    .help("give one of them a `label` of its own"),
+            );
+        }
+    }
+    if let Some(baseline) = &file.baseline {
+        let labels: Vec<&str> = file.designs.iter().map(|entry| entry.label()).collect();
+        if !labels.contains(&baseline.value.as_str()) {
+            cx.push(config::unknown_name("baseline", baseline, &labels));
+        }
+    }
+    axes::check(file, cx);
+}
+
+/// JSON Schema of experiment files: designs and their settings are known to it.
+pub fn schema() -> Json {
+    let mut schema = config::json_schema::<ExperimentFile>();
+    let names: Vec<&str> = designs::DESIGNS.iter().map(|design| design.name).collect();
+    let mut definitions = serde_json::Map::new();
+    let mut choices = Vec::new();
+    for design in designs::DESIGNS {
+        let mut knobs = (design.schema)();
+        if let Some(table) = knobs.as_object_mut() {
+            table.remove("$schema");
+            // What it refers to is named by its own root; that moves to the file's.
+            if let Some(Json::Object(own)) = table.remove("definitions") {
+                definitions.extend(own);
+            }
+        }
+        choices.push(json!({
+            "if": { "properties": { "design": { "const": design.name } } },
+            "then": { "properties": { "knobs": knobs } },
+        }));
+    }
+    if let Some(own) = schema.pointer_mut("/definitions").and_then(Json::as_object_mut) {
+        own.extend(definitions);
+    }
+    if let Some(entry) = schema.pointer_mut("/definitions/DesignFile") {
+        entry["properties"]["design"]["enum"] = names.into();
+        entry["allOf"] = choices.into();
+    }
+    schema
+}

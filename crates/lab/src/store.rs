@@ -1,0 +1,98 @@
+//! The directory a comparison is written to.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use results::{Comparison, Error};
+
+/// A directory that was found to be writable before the runs began.
+pub struct Directory {
+    path: PathBuf,
+    /// The directories that were made for it, the innermost first.
+    made: Vec<PathBuf>,
+}
+
+impl Directory {
+    /// Makes the directory if it does not exist, and sees whether a file can be written there, so
+    /// that nobody waits for a result that then has no place.
+    ///
+    /// # Errors
+    /// It cannot be made, or is not writable.
+    pub fn prepare(path: &Path) -> Result<Self, Error> {
+        let failed = |source: io::Error| Error::Write { path: path.to_owned(), source };
+        let missing = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
+        let made = path.ancestors().take_while(missing).map(Path::to_owned).collect();
+        let directory = Self { path: path.to_owned(), made };
+        let probe = std::fs::create_dir_all(path).and_then(|()| tempfile::tempfile_in(path));
+        match probe {
+            Ok(_) => Ok(directory),
+            Err(error) => {
+                directory.forget();
+                Err(failed(error))
+            }
+        }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes a comparison with its report, by rename; returns the report's path. An earlier
+    /// result stays valid until the last moment.
+    ///
+    /// # Errors
+    /// The disk is full, or the file system refuses.
+    pub fn save(&self, comparison: &Comparison) -> Result<PathBuf, Error> {
+        let page = report::html::report(comparison).map_err(|error| Error::Write {
+            path: self.path.join(REPORT),
+            source: io::Error::other(error),
+        })?;
+        comparison.save(&self.path, &[(REPORT, page.as_bytes())])?;
+        Ok(self.path.join(REPORT))
+    }
+
+    /// Gives the directory up: what was made for it is removed if nothing is in it.
+    pub fn forget(self) {
+        for made in &self.made {
+            // One that is not empty stays, and so do those around it.
+            if std::fs::remove_dir(made).is_err() {
+                break;
+            }
+        }
+    }
+}
+
+/// Name of the page.
+const REPORT: &str = "report.html";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_given_up_leaves_no_trace() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a/b");
+        let directory = Directory::prepare(&path).unwrap();
+        assert!(path.is_dir());
+        directory.forget();
+        assert!(!dir.path().join("a").exists());
+    }
+
+    #[test]
+    fn a_place_that_is_a_file_is_refused_with_its_path() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        std::fs::write(&path, "").unwrap();
+        let error = Directory::prepare(&path.join("inside")).err().unwrap();
+        assert!(error.to_string().contains("inside"), "{error}");
+    }
+
+    #[test]
+    fn a_directory_that_was_there_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        Directory::prepare(dir.path()).unwrap().forget();
+        assert!(dir.path().is_dir());
+    }
+}

@@ -1,0 +1,60 @@
+//! `numalab run`: one cell.
+
+use std::path::Path;
+
+use config::Value;
+use lab::{Overrides, Plan};
+use results::{Outcome, summary, to_json};
+
+use super::compare::{execute, outcome};
+use crate::cli::Run;
+use crate::error::Error;
+use crate::ui::{Ui, note, out};
+
+pub(super) fn run(args: &Run, ui: &Ui) -> Result<(), Error> {
+    let plan = Plan::parse("the command line", &experiment(args), &Overrides::default())?;
+    ui.tell(&plan.warnings);
+    let finished = execute(&plan, 1, ui)?;
+    if let Some(run) = finished.comparison.cells.first() {
+        if args.json {
+            out(&(to_json(&finished.comparison).text + "\n"))?;
+        } else {
+            out(&run.vmstat.to_string())?;
+        }
+        for row in summary(&finished.comparison) {
+            let latency = row.latency;
+            note(&format!(
+                "{}: {:.3} s, {:.1} % local, latency p50 {} ns, p99 {} ns\n",
+                row.case().title(),
+                run.elapsed.as_secs_f64(),
+                row.local_access_pct.mean,
+                latency.p50_ns,
+                latency.p99_ns
+            ));
+        }
+        if let Outcome::OutOfMemory(text) = &run.outcome {
+            note(&format!("out of memory: {text}\n"));
+        }
+    }
+    outcome(finished, 1)
+}
+
+/// The arguments as an experiment, so that mistakes in them are shown as those of a file.
+fn experiment(args: &Run) -> String {
+    let path = |path: &Path| toml(&path.display().to_string());
+    let mut text = format!(
+        "name = {design}\nmachine = {machine}\nworkload = {workload}\ndesigns = [{{ design = {design} }}]\nseeds = [{seed}]\n",
+        design = toml(&args.design),
+        machine = path(&args.machine),
+        workload = path(&args.workload),
+        seed = args.seed,
+    );
+    for setting in &args.settings {
+        text += &format!("set.{setting}\n");
+    }
+    text
+}
+
+fn toml(text: &str) -> String {
+    config::to_toml_text(&Value::from(text)).trim_end().to_owned()
+}

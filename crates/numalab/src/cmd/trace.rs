@@ -1,0 +1,96 @@
+//! `numalab trace`.
+
+use std::path::Path;
+
+use trace::container::{Meta, Row, Source, Summary, TraceWriter};
+use trace::generate::{WorkloadSpec, rows};
+use trace::{Step, TraceError, TraceInfo, Workload};
+
+use super::{machine, told};
+use crate::cli::Trace;
+use crate::error::Error;
+use crate::ui::{Ui, note, out};
+
+pub(super) fn trace(command: &Trace, ui: &Ui) -> Result<(), Error> {
+    match command {
+        Trace::Info { file, verify, json } => {
+            let info = TraceInfo::of(file, *verify)?;
+            if *json {
+                let text = serde_json::to_string(&info);
+                return out(&(text.map_err(|error| Error::Bug(error.to_string()))? + "\n"));
+            }
+            out(&info.to_string())
+        }
+        Trace::Generate { workload, machine: on, out: path, limit, seed } => {
+            let machine = machine(on, ui);
+            let spec = told(WorkloadSpec::load(workload), ui)?;
+            let opened = spec
+                .open(&machine?, *seed)
+                .map_err(|error| Error::Input(format!("{}: {error}", workload.display())))?;
+            let source = Source {
+                tool: format!("numalab {}", env!("CARGO_PKG_VERSION")),
+                command: config::to_toml_text(&spec),
+                notes: vec![format!("generated with seed {seed}")],
+                ..Source::default()
+            };
+            let summary = write(opened, path, source, *limit)
+                .map_err(|error| Error::writing_trace(path, error))?;
+            if summary.accesses >= *limit {
+                note(&format!("note: the workload goes on after {limit} accesses\n"));
+            }
+            out(&format!("{}\n", path.display()))
+        }
+    }
+}
+
+/// Writes the threads' steps in turn, up to `limit` accesses.
+fn write(
+    workload: Workload,
+    path: &Path,
+    source: Source,
+    limit: u64,
+) -> Result<Summary, TraceError> {
+    let mut writer = TraceWriter::create(path, Meta::of(&workload, source))?;
+    for step in rows(workload, limit) {
+        let (thread, step) = step?;
+        let thread = u16::try_from(thread)
+            .map_err(|_| TraceError::Invalid("more than 65535 threads".to_owned()))?;
+        write_step(&mut writer, thread, step)?;
+    }
+    writer.finish()
+}
+
+fn write_step(writer: &mut TraceWriter, thread: u16, step: Step) -> Result<(), TraceError> {
+    match step {
+        Step::Points(points, range) => {
+            for at in range {
+                writer.push(&Row {
+                    thread,
+                    mm: points.mm,
+                    page: points.page[at],
+                    traffic: points.traffic[at],
+                    think_ns: points.think_ns[at],
+                    sequential: points.sequential,
+                    dependent: points.dependent,
+                })?;
+            }
+            Ok(())
+        }
+        Step::Sweep(sweep) => {
+            for page in sweep.page..sweep.page.saturating_add(sweep.nr_pages) {
+                writer.push(&Row {
+                    thread,
+                    mm: sweep.mm,
+                    page,
+                    traffic: sweep.traffic,
+                    think_ns: sweep.think_ns,
+                    sequential: sweep.sequential,
+                    dependent: false,
+                })?;
+            }
+            Ok(())
+        }
+        Step::Event(event) => writer.event(thread, event),
+        Step::End => Ok(()),
+    }
+}
