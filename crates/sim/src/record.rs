@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use base::{CpuId, Nanos, NodeId, TaskId};
 use des::WaitingShape;
 use hdrhistogram::Histogram;
+use mm::Order;
 use results::{Latency, Run, Task};
 
+use crate::thread::Activity;
 use crate::world::World;
 
 /// Longest latency that is told apart: an hour.
@@ -119,6 +121,27 @@ impl World {
         }
     }
 
+    /// Recounts memory and time; panics on a contradiction. Slow: debug builds only.
+    fn check(&self) {
+        let held = self.threads.iter().filter_map(|thread| match &thread.activity {
+            Activity::Copy(copy) => Some((copy.to, Order::Huge.pages())),
+            Activity::Clear(clear) => Some((clear.at.node, Order::Huge.pages())),
+            Activity::Replay | Activity::Compute(_) | Activity::Busy(_) => None,
+        });
+        self.memory.validate(&held.collect::<Vec<_>>());
+        for thread in self.threads.iter().filter(|thread| thread.is_user()) {
+            if let Some(end) = thread.end {
+                let parts = thread.time.total();
+                let life = end.since(thread.start);
+                assert!(
+                    parts <= life,
+                    "{}: parts of its time {parts} exceed its life {life}",
+                    thread.name
+                );
+            }
+        }
+    }
+
     /// The result of the run.
     pub(crate) fn into_run(
         mut self,
@@ -128,6 +151,9 @@ impl World {
         seed: u64,
     ) -> Run {
         let elapsed = self.ended.unwrap_or(self.queue.now());
+        if cfg!(debug_assertions) {
+            self.check();
+        }
         for idx in 0..self.threads.len() {
             let task = TaskId::from_idx(idx);
             self.record_lines(task, self.sched.cpu_of(task));

@@ -1,0 +1,288 @@
+//! Small machines, a few accesses, what must come of them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use base::{Bytes, CpuMask, MmId, MmVec, Nanos, NodeId, NodeMask, Pages, Vm};
+use proptest::prelude::*;
+use results::{Outcome, Run};
+use sim::{EngineKnobs, Progress, RunSpec, SimError};
+use topology::Machine;
+use trace::{
+    Convergence, Event, Mapping, Mempolicy, Space, Step, Sweep, Thread, ThreadStream, TraceError,
+    Traffic, Workload,
+};
+
+/// Two nodes of two CPUs, 64 MiB each. A line takes 64 ns alone, locally; twice that remotely; a
+/// node's memory serves what three local threads ask.
+fn machine() -> Arc<Machine> {
+    let text = r#"
+name = "tiny"
+description = "two nodes"
+[[nodes]]
+cpus = "0-1"
+memory = "64MiB"
+[[nodes]]
+cpus = "2-3"
+memory = "64MiB"
+[latency]
+local = "50ns"
+remote = "100ns"
+[bandwidth]
+core = { local = "1GB/s", remote = "0.5GB/s" }
+controller = "3GB/s"
+[[bandwidth.links]]
+one_way = "1GB/s"
+both_ways = "2GB/s"
+[kernel]
+thp = "never"
+hz = 250
+min_free_kbytes = 256
+"#;
+    match topology::parse("tiny.toml", text) {
+        Ok(machine) => Arc::new(machine),
+        Err(problems) => panic!("{}", problems.render(false)),
+    }
+}
+
+/// Steps given in advance.
+struct Scripted(std::vec::IntoIter<Step>);
+
+impl ThreadStream for Scripted {
+    fn next_step(&mut self) -> Result<Step, TraceError> {
+        Ok(self.0.next().unwrap_or(Step::End))
+    }
+}
+
+fn sweep(page: u32, nr_pages: u32) -> Step {
+    Step::Sweep(Sweep {
+        mm: MmId(0),
+        page,
+        nr_pages,
+        traffic: Traffic::new(64, 0, true),
+        think_ns: 0,
+        sequential: true,
+    })
+}
+
+fn on_node(node: u8) -> Step {
+    Step::Event(Event::SetNodes(NodeMask::only(NodeId(node))))
+}
+
+/// One process whose threads do these steps; the first starts by itself, so do the others.
+fn workload(nr_pages: u64, threads: Vec<Vec<Step>>) -> Workload {
+    let end = nr_pages as u32;
+    let mapping = Mapping { pages: 0..end, thp: None, policy: None };
+    let space = Space {
+        name: "p".to_owned(),
+        nr_pages: Pages(nr_pages),
+        file: false,
+        mappings: vec![mapping],
+    };
+    let thread = |(idx, steps): (usize, Vec<Step>)| Thread {
+        name: format!("t{idx}"),
+        process: 0,
+        mm: MmId(0),
+        parent: None,
+        allowed: CpuMask::EMPTY,
+        stream: Box::new(Scripted(steps.into_iter())),
+    };
+    Workload {
+        name: "scripted".to_owned(),
+        digest: String::new(),
+        spaces: MmVec(vec![space]),
+        threads: threads.into_iter().enumerate().map(thread).collect(),
+        stop_after: None,
+        convergence: Convergence::Ignored,
+        groups: Vec::new(),
+    }
+}
+
+fn try_run(
+    machine: &Arc<Machine>,
+    workload: Workload,
+    design: &str,
+    knobs: EngineKnobs,
+) -> Result<Run, SimError> {
+    let design = designs::find(design).expect("a registered design");
+    let spec = RunSpec {
+        machine: Arc::clone(machine),
+        workload,
+        design: (design.build_default)(machine),
+        design_name: design.name.to_owned(),
+        axes: BTreeMap::new(),
+        seed: 1,
+        knobs,
+    };
+    sim::run(spec, &Progress::default())
+}
+
+fn run(workload: Workload, design: &str) -> Run {
+    try_run(&machine(), workload, design, EngineKnobs::default()).expect("the workload runs")
+}
+
+fn seconds(run: &Run) -> f64 {
+    run.elapsed.as_secs_f64()
+}
+
+const MIB_PAGES: u32 = 256;
+
+#[test]
+fn a_lone_local_thread_runs_at_its_cores_speed() {
+    // 8 MiB 500 times at 1 GB/s: 4.194 s.
+    let steps = [vec![on_node(0)], vec![sweep(0, 8 * MIB_PAGES); 500]].concat();
+    let run = run(workload(8 * u64::from(MIB_PAGES), vec![steps]), "first-touch");
+    let expected = (Bytes::from_mib(8).0 * 500) as f64 / 1e9;
+    assert!((seconds(&run) / expected - 1.0).abs() < 0.01, "{} s", seconds(&run));
+    assert_eq!(run.vmstat[Vm::sim_lines_remote], 0);
+    assert_eq!(run.vmstat[Vm::pgfault], 8 * u64::from(MIB_PAGES));
+}
+
+#[test]
+fn a_remote_thread_runs_at_the_remote_speed() {
+    // First touch on node 0, then the thread moves to node 1.
+    let steps =
+        [vec![on_node(0), sweep(0, 8 * MIB_PAGES), on_node(1)], vec![sweep(0, 8 * MIB_PAGES); 250]]
+            .concat();
+    let run = run(workload(8 * u64::from(MIB_PAGES), vec![steps]), "first-touch");
+    let expected = Bytes::from_mib(8).0 as f64 * (250.0 / 0.5e9 + 1.0 / 1e9);
+    assert!((seconds(&run) / expected - 1.0).abs() < 0.01, "{} s", seconds(&run));
+    assert!(run.vmstat[Vm::sim_lines_remote] > 249 * 64 * 8 * u64::from(MIB_PAGES));
+}
+
+#[test]
+fn two_remote_threads_share_the_link() {
+    // Memory on node 0, both threads on node 1: 1 GB/s for both, 0.5 GB/s each; the core alone
+    // allows as much, so the link is just full. Three quarters of a second of it each.
+    let first = [vec![on_node(0), sweep(0, 2 * MIB_PAGES)], vec![on_node(1)]].concat();
+    let barrier = Step::Event(Event::Barrier { id: 0, parties: 2 });
+    let body = vec![sweep(0, 2 * MIB_PAGES); 200];
+    let threads = vec![
+        [first, vec![barrier.clone()], body.clone()].concat(),
+        [vec![on_node(1), barrier], body].concat(),
+    ];
+    let run = run(workload(2 * u64::from(MIB_PAGES), threads), "first-touch");
+    let expected = Bytes::from_mib(2).0 as f64 * 200.0 / 0.5e9;
+    assert!((seconds(&run) / expected - 1.0).abs() < 0.03, "{} s", seconds(&run));
+}
+
+#[test]
+fn interleave_puts_every_other_page_on_each_node() {
+    let run = run(workload(1000, vec![vec![sweep(0, 1000)]]), "interleave");
+    let (local, remote) = (run.vmstat[Vm::sim_accesses_local], run.vmstat[Vm::sim_accesses_remote]);
+    assert_eq!((local, remote), (500, 500));
+}
+
+#[test]
+fn a_bound_mapping_takes_only_its_node() {
+    let bind =
+        Step::Event(Event::Mbind(MmId(0), 0..100, Mempolicy::Bind(NodeMask::only(NodeId(1)))));
+    let run = run(workload(200, vec![vec![on_node(0), bind, sweep(0, 200)]]), "first-touch");
+    assert_eq!(run.vmstat[Vm::sim_accesses_remote], 100);
+    assert_eq!(run.vmstat[Vm::numa_other], 100);
+}
+
+#[test]
+fn balancenuma_brings_memory_to_a_thread_that_moved() {
+    // It runs for over a second on node 0 first, since scanning waits until a process was seen on
+    // two nodes.
+    let body = |nr: usize| vec![sweep(0, 8 * MIB_PAGES); nr];
+    let steps = [vec![on_node(0)], body(250), vec![on_node(1)], body(1500)].concat();
+    let pages = 8 * u64::from(MIB_PAGES);
+    let moved = run(workload(pages, vec![steps.clone()]), "balancenuma");
+    let stayed = run(workload(pages, vec![steps]), "first-touch");
+    assert_eq!(moved.vmstat[Vm::numa_pages_migrated], pages, "each page once");
+    // The equal-only filter takes two faults a page before it moves.
+    assert!(moved.vmstat[Vm::numa_hint_faults] >= 2 * pages);
+    assert!(seconds(&moved) < 0.75 * seconds(&stayed), "{} {}", seconds(&moved), seconds(&stayed));
+}
+
+#[test]
+fn running_out_of_memory_ends_with_a_report() {
+    let pages = 2 * 64 * u64::from(MIB_PAGES);
+    let run = run(workload(pages, vec![vec![sweep(0, pages as u32)]]), "first-touch");
+    let Outcome::OutOfMemory(report) = &run.outcome else { panic!("it fitted") };
+    assert!(report.contains("thread t0: no free memory"), "{report}");
+    assert_eq!(run.vmstat[Vm::oom_kill], 1);
+}
+
+#[test]
+fn a_barrier_that_nobody_can_reach_is_a_deadlock() {
+    let stuck = vec![Step::Event(Event::Barrier { id: 1, parties: 3 })];
+    let outcome = try_run(
+        &machine(),
+        workload(10, vec![stuck.clone(), stuck]),
+        "first-touch",
+        EngineKnobs::default(),
+    );
+    assert!(matches!(outcome, Err(SimError::Deadlock { waiting: 2, .. })), "{outcome:?}");
+}
+
+#[test]
+fn six_threads_on_four_cpus_share_them() {
+    // Each computes 0.4 s: 2.4 s of work on four CPUs.
+    let compute = vec![Step::Event(Event::Compute(Nanos::from_ms(400)))];
+    let run = run(workload(1, vec![compute; 6]), "first-touch");
+    assert!((0.6..0.72).contains(&seconds(&run)), "{} s", seconds(&run));
+    assert!(run.tasks.iter().map(|task| task.time.runqueue).sum::<Nanos>() > Nanos::from_ms(300));
+}
+
+#[test]
+fn results_converge_as_the_epoch_shrinks() {
+    let elapsed = |epoch_us: u64| {
+        let steps = |node| [vec![on_node(node)], vec![sweep(0, 4 * MIB_PAGES); 150]].concat();
+        let threads = vec![steps(0), steps(0), steps(1), steps(1)];
+        let knobs = EngineKnobs { epoch: Nanos::from_us(epoch_us), ..EngineKnobs::default() };
+        seconds(
+            &try_run(&machine(), workload(4 * u64::from(MIB_PAGES), threads), "first-touch", knobs)
+                .expect("runs"),
+        )
+    };
+    let finest = elapsed(250);
+    let error = |epoch_us| (elapsed(epoch_us) / finest - 1.0).abs();
+    assert!(error(1000) < 0.02 && error(5000) < 0.05, "{} {}", error(1000), error(5000));
+}
+
+#[test]
+fn the_same_inputs_give_the_same_result() {
+    let steps = |node| [vec![on_node(node)], vec![sweep(0, 4 * MIB_PAGES); 100]].concat();
+    let once = || {
+        run(workload(4 * u64::from(MIB_PAGES), vec![steps(0), steps(1), steps(1)]), "balancenuma")
+    };
+    let (a, b) = (once(), once());
+    assert_eq!((a.elapsed, &a.vmstat, &a.tasks), (b.elapsed, &b.vmstat, &b.tasks));
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let range = (0u32..1500, 1u32..548);
+    prop_oneof![
+        6 => range.clone().prop_map(|(page, nr)| sweep(page, nr)),
+        1 => (0u8..2).prop_map(on_node),
+        1 => range.prop_map(|(page, nr)| Step::Event(Event::Munmap(MmId(0), page..page + nr))),
+        1 => (1u64..3_000_000).prop_map(|ns| Step::Event(Event::Sleep(Nanos(ns)))),
+        1 => (1u64..3_000_000).prop_map(|ns| Step::Event(Event::Compute(Nanos(ns)))),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Memory is recounted and times are added up inside the engine at the end of a debug run.
+    #[test]
+    fn time_and_pages_are_conserved(
+        threads in prop::collection::vec(prop::collection::vec(step(), 1..12), 1..7),
+        design in prop::sample::select(designs::DESIGNS.iter().map(|design| design.name).collect::<Vec<_>>()),
+    ) {
+        let run = run(workload(2048, threads), design);
+        prop_assert_eq!(run.outcome, Outcome::Finished);
+        for task in &run.tasks {
+            prop_assert!(task.end <= run.elapsed + EngineKnobs::default().epoch);
+            let (parts, life) = (task.time.total(), task.end.since(task.start));
+            // Between waking up and being put on a CPU the scheduler's own steps take no time.
+            prop_assert!(parts <= life, "{} {}", parts, life);
+        }
+        let lines = run.vmstat[Vm::sim_lines_local] + run.vmstat[Vm::sim_lines_remote];
+        let recorded: u64 = run.latency.iter().filter(|latency| latency.class.ends_with("read") || latency.class.ends_with("write")).map(|latency| latency.histogram.len()).sum();
+        prop_assert_eq!(lines, recorded);
+    }
+}
