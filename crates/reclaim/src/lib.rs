@@ -9,5 +9,6 @@
 //!
 //! This crate does no I/O and charges no time; who reclaims when is the flow's business.
 
+pub mod libcachesim;
 pub mod list;
 pub mod textbook;
