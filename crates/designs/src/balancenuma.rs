@@ -192,6 +192,7 @@ impl Placement for BalanceNuma {
         Some(ScanPlan {
             mm,
             start: space.offset,
+            end: u32::MAX,
             max_updated: Pages(self.knobs.numa_balancing_scan_size.0 / PAGE_BYTES),
             max_walked: Pages::MAX,
             rules: ScanRules {
@@ -202,10 +203,17 @@ impl Placement for BalanceNuma {
         })
     }
 
-    fn scan_done(&mut self, cx: &mut Cx<'_>, task: TaskId, outcome: &ScanOutcome, _took: Nanos) {
+    fn scan_done(
+        &mut self,
+        cx: &mut Cx<'_>,
+        task: TaskId,
+        outcome: &ScanOutcome,
+        _took: Nanos,
+    ) -> Option<ScanPlan> {
         if let Some(mm) = cx.tasks[task].mm {
             self.spaces[mm].offset = outcome.next;
         }
+        None
     }
 
     fn hint_fault(&mut self, cx: &mut Cx<'_>, fault: &HintFault) -> Verdict {

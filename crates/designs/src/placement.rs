@@ -25,9 +25,17 @@ pub trait Placement: Send {
         None
     }
 
-    /// A walk is done (asked for by [`Placement::scan`] or a kernel thread). `took` is the time it
-    /// cost.
-    fn scan_done(&mut self, _cx: &mut Cx<'_>, _task: TaskId, _outcome: &ScanOutcome, _took: Nanos) {
+    /// A walk is done (asked for by [`Placement::scan`], a kernel thread, or this hook before).
+    /// `took` is the time it cost. A plan in the answer is walked at once, in the same go: so a
+    /// design can decide mapping by mapping.
+    fn scan_done(
+        &mut self,
+        _cx: &mut Cx<'_>,
+        _task: TaskId,
+        _outcome: &ScanOutcome,
+        _took: Nanos,
+    ) -> Option<ScanPlan> {
+        None
     }
 
     /// A hint fault: what was learnt; stay or migrate, and where to.

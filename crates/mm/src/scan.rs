@@ -17,6 +17,10 @@ pub struct ScanRules {
     pub skip_base_pages_on: Option<NodeId>,
     /// Whether a huge page that is marked already counts as changed.
     pub recount_marked: bool,
+    /// Walk in steps as long as what is left of the budget, and charge it with the whole step when
+    /// anything in it changed (the kernel's `change_prot_numa` since 3.13). Else in steps of 2 MiB,
+    /// charged with what changed.
+    pub charge_steps: bool,
 }
 
 /// What to walk.
@@ -26,6 +30,8 @@ pub struct ScanPlan {
     pub mm: MmId,
     /// Page to start from.
     pub start: u32,
+    /// Page to stop before; [`u32::MAX`] is the end of the space.
+    pub end: u32,
     /// Stop when as many base pages were made inaccessible (rounded up to the 2 MiB step).
     pub max_updated: Pages,
     /// Stop when as many base pages were walked over.
@@ -41,6 +47,10 @@ pub struct ScanOutcome {
     pub next: u32,
     /// Whether the end of the space was reached.
     pub wrapped: bool,
+    /// Whether the walk stopped because a budget of the plan was used up.
+    pub exhausted: bool,
+    /// What was charged to [`ScanPlan::max_updated`].
+    pub charged: Pages,
     /// Entries visited, a huge page as one.
     pub entries: u64,
     /// Base pages walked over.
@@ -61,46 +71,74 @@ impl ScanOutcome {
 }
 
 impl Memory {
-    /// Walks once through the space from `plan.start`, at most to its end, and marks entries.
+    /// Walks once through the space from `plan.start`, at most to `plan.end`, and marks entries.
     pub fn scan(&mut self, plan: &ScanPlan) -> ScanOutcome {
-        let mut out = ScanOutcome { next: plan.start, ..ScanOutcome::default() };
-        let space = &mut self.spaces[plan.mm];
-        let vmas: Vec<Vma> =
-            space.vmas().iter().filter(|vma| vma.pages.end > plan.start).cloned().collect();
-        for vma in vmas {
-            if vma.len() < plan.rules.min_vma || plan.rules.skip_bound_vmas && is_bound(&vma) {
-                continue;
-            }
-            let before = out.updated_pages();
-            let stopped = scan_vma(space, &vma, plan, &mut out);
-            out.flushes += u64::from(out.updated_pages() > before);
-            if stopped {
-                return out;
-            }
-        }
-        ScanOutcome { next: 0, wrapped: true, ..out }
+        scan_space(&mut self.spaces[plan.mm], plan)
     }
 }
 
-fn is_bound(vma: &Vma) -> bool {
-    vma.policy.as_ref().is_some_and(|policy| policy.static_nodes().is_some())
+fn scan_space(space: &mut AddressSpace, plan: &ScanPlan) -> ScanOutcome {
+    let mut out = ScanOutcome { next: plan.start, ..ScanOutcome::default() };
+    let inside = |vma: &&Vma| vma.pages.end > plan.start && vma.pages.start < plan.end;
+    let vmas: Vec<Vma> = space.vmas().iter().filter(inside).cloned().collect();
+    for vma in vmas {
+        if vma.len() < plan.rules.min_vma || plan.rules.skip_bound_vmas && vma.is_bound() {
+            continue;
+        }
+        let before = out.updated_pages();
+        let stopped = scan_vma(space, &vma, plan, &mut out);
+        out.flushes += u64::from(out.updated_pages() > before);
+        if stopped {
+            return out;
+        }
+    }
+    match plan.end {
+        u32::MAX => ScanOutcome { next: 0, wrapped: true, ..out },
+        end => ScanOutcome { next: end, ..out },
+    }
 }
 
-/// Walks one mapping in steps of 2 MiB; returns whether the budget is used up.
+/// Walks one mapping step by step; returns whether the budget is used up.
 fn scan_vma(space: &mut AddressSpace, vma: &Vma, plan: &ScanPlan, out: &mut ScanOutcome) -> bool {
-    let step = HUGE_PAGE_PAGES as u32;
+    let last = vma.pages.end.min(plan.end);
     let mut page = vma.pages.start.max(plan.start);
-    while page < vma.pages.end {
-        let end = ((page | (step - 1)) + 1).min(vma.pages.end);
-        scan_step(&mut space.ptes[page as usize..end as usize], plan, out);
-        out.walked += Pages(u64::from(end - page));
+    while page < last {
+        let end = step_end(page, plan, out).min(last);
+        let before = out.updated_pages();
+        let mut piece = page;
+        while piece < end {
+            let piece_end = next_border(piece, 1).min(end);
+            scan_step(&mut space.ptes[piece as usize..piece_end as usize], plan, out);
+            piece = piece_end;
+        }
+        let step = Pages(u64::from(end - page));
+        let changed = out.updated_pages() - before;
+        out.charged += match plan.rules.charge_steps {
+            true if changed > Pages::ZERO => step,
+            true => Pages::ZERO,
+            false => changed,
+        };
+        out.walked += step;
         out.next = end;
         page = end;
-        if out.updated_pages() >= plan.max_updated || out.walked >= plan.max_walked {
+        if out.charged >= plan.max_updated || out.walked >= plan.max_walked {
+            out.exhausted = true;
             return true;
         }
     }
     false
+}
+
+/// Where the step that begins at `page` ends.
+fn step_end(page: u32, plan: &ScanPlan, out: &ScanOutcome) -> u32 {
+    let left = plan.max_updated.saturating_sub(out.charged);
+    next_border(page, if plan.rules.charge_steps { left.0 } else { 1 })
+}
+
+/// The first border of 2 MiB that is at least `pages` after `page`.
+fn next_border(page: u32, pages: u64) -> u32 {
+    let end = (u64::from(page) + pages).div_ceil(HUGE_PAGE_PAGES).saturating_mul(HUGE_PAGE_PAGES);
+    u32::try_from(end).unwrap_or(u32::MAX)
 }
 
 /// Marks the entries of one 2 MiB step (or the part of one that the mapping covers).
@@ -126,4 +164,66 @@ fn scan_step(ptes: &mut [Pte], plan: &ScanPlan, out: &mut ScanOutcome) {
 
 fn mark(pte: Pte) -> Pte {
     pte.without(Pte::OPEN).with(Pte::PROTNONE)
+}
+
+#[cfg(test)]
+mod tests {
+    use base::{FolioId, NodeId};
+
+    use super::*;
+
+    const NODE: NodeId = NodeId(0);
+
+    /// 8192 pages, mapped from 0 to 4096 and from 5000 on; base pages are resident at `resident`.
+    fn space(resident: std::ops::Range<u32>) -> AddressSpace {
+        let mut space = AddressSpace::new("a", false, Pages(8192));
+        space.map(Vma { pages: 0..4096, thp: None, policy: None });
+        space.map(Vma { pages: 5000..8192, thp: None, policy: None });
+        for page in resident {
+            space.ptes[page as usize] = Pte::mapped(FolioId(page), NODE, false);
+        }
+        space
+    }
+
+    fn plan(max_updated: u64, charge_steps: bool) -> ScanPlan {
+        ScanPlan {
+            mm: MmId(0),
+            start: 0,
+            end: u32::MAX,
+            max_updated: Pages(max_updated),
+            max_walked: Pages::MAX,
+            rules: ScanRules { charge_steps, ..ScanRules::default() },
+        }
+    }
+
+    #[test]
+    fn a_step_with_one_change_uses_up_the_budget_when_steps_are_charged() {
+        let mut space = space(100..101);
+        let out = scan_space(&mut space, &plan(2048, true));
+        assert_eq!((out.next, out.updated, out.charged), (2048, 1, Pages(2048)));
+        assert!(out.exhausted);
+    }
+
+    #[test]
+    fn steps_without_a_change_are_free() {
+        let mut space = space(3000..3001);
+        let out = scan_space(&mut space, &plan(1024, true));
+        assert_eq!((out.next, out.walked, out.charged), (3072, Pages(3072), Pages(1024)));
+    }
+
+    #[test]
+    fn changes_are_charged_one_by_one_otherwise() {
+        let mut space = space(100..101);
+        let out = scan_space(&mut space, &plan(2048, false));
+        assert!(out.wrapped && !out.exhausted);
+        assert_eq!((out.charged, out.walked), (Pages(1), Pages(4096 + 8192 - 5000)));
+    }
+
+    #[test]
+    fn a_walk_stops_before_its_end() {
+        let mut space = space(0..600);
+        let out = scan_space(&mut space, &ScanPlan { end: 300, ..plan(u64::MAX, true) });
+        assert_eq!((out.next, out.updated, out.wrapped), (300, 300, false));
+        assert!(space.ptes[300].has(Pte::OPEN) && space.ptes[299].has(Pte::PROTNONE));
+    }
 }

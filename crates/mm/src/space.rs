@@ -27,6 +27,11 @@ impl Vma {
     pub fn is_empty(&self) -> bool {
         self.pages.is_empty()
     }
+
+    /// Whether a policy of the range ties its pages to nodes, so that no fault may move them.
+    pub fn is_bound(&self) -> bool {
+        self.policy.as_ref().is_some_and(|policy| policy.static_nodes().is_some())
+    }
 }
 
 /// An address space, or the page cache of a file.

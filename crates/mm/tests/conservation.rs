@@ -70,6 +70,7 @@ fn apply(memory: &mut Memory, op: &Op) {
             let plan = ScanPlan {
                 mm: MmId(mm),
                 start,
+                end: u32::MAX,
                 max_updated: Pages(max),
                 max_walked: Pages::MAX,
                 rules,
@@ -103,6 +104,14 @@ memory = "16MiB"
 [[nodes]]
 cpus = "1"
 memory = "16MiB"
+[latency]
+by_distance = { 10 = "90ns", 20 = "150ns" }
+[bandwidth]
+core = { by_distance = { 10 = "10GB/s", 20 = "5GB/s" } }
+controller = "10GB/s"
+[[bandwidth.links]]
+within = ["0-1"]
+one_way = "4GB/s"
 "#;
     topology::parse("tiny.toml", text).expect("a valid machine")
 }

@@ -183,8 +183,16 @@ impl World {
         total
     }
 
-    /// Walks page tables as the design asked, at the cost of `task`.
+    /// Walks page tables as the design asked, and goes on as long as it asks for more, at the cost
+    /// of `task`.
     pub(crate) fn scan(&mut self, task: TaskId, cpu: CpuId, plan: &ScanPlan) {
+        let mut next = Some(*plan);
+        while let Some(plan) = next {
+            next = self.walk(task, cpu, &plan);
+        }
+    }
+
+    fn walk(&mut self, task: TaskId, cpu: CpuId, plan: &ScanPlan) -> Option<ScanPlan> {
         let outcome = self.memory.scan(plan);
         let costs = &self.machine.costs;
         let changed = outcome.updated + outcome.huge_updated;
@@ -197,7 +205,7 @@ impl World {
         self.vmstat[Vm::numa_huge_pte_updates] += outcome.huge_updated;
         self.charge(task, cpu, took, |time| &mut time.scan);
         let now = self.cpus[cpu].clock;
-        self.design.scan_done(&mut cx!(self, now), task, &outcome, took);
+        self.design.scan_done(&mut cx!(self, now), task, &outcome, took)
     }
 
     fn tlb_flushes(&mut self, mm: MmId, cpu: CpuId, nr: u64) -> Nanos {
