@@ -9,7 +9,7 @@ pub mod numpy;
 
 use base::math;
 
-use crate::textbook::{Clock, Replacement, Setting, Textbook, find, knobs};
+use crate::textbook::{Build, Clock, Setting, Textbook, find, knobs};
 
 const EXPECTED: &str = include_str!("../../../configs/validate/libcachesim/expected.csv");
 
@@ -154,7 +154,7 @@ struct Row {
     policy: &'static str,
     capacity: u32,
     misses: u64,
-    make: fn(&Setting<'_>) -> Box<dyn Replacement>,
+    make: Build,
 }
 
 impl Row {
@@ -180,7 +180,7 @@ impl Row {
 }
 
 /// A policy as the counts name it: as the registry does, or with two bits for CLOCK.
-fn maker(policy: &str) -> Option<fn(&Setting<'_>) -> Box<dyn Replacement>> {
+fn maker(policy: &str) -> Option<Build> {
     match policy {
         "clock-2" => Some(|setting| Box::new(Clock::new(knobs::Clock { bits: 2 }, setting))),
         _ => find(policy).map(|policy| policy.build_default),

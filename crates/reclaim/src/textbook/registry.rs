@@ -47,8 +47,11 @@ pub struct Registered {
     /// Decodes a knobs table; problems go to the context.
     pub build: fn(&config::Value, &mut Cx) -> Option<Maker>,
     /// Builds the policy with its defaults.
-    pub build_default: fn(&Setting<'_>) -> Box<dyn Replacement>,
+    pub build_default: Build,
 }
+
+/// Builds a policy that needs no further knobs.
+pub type Build = fn(&Setting<'_>) -> Box<dyn Replacement>;
 
 /// Makes a fresh instance of a configured policy.
 pub type Maker = std::sync::Arc<dyn Fn(&Setting<'_>) -> Box<dyn Replacement> + Send + Sync>;
