@@ -24,6 +24,8 @@ const ROW_BYTES: u64 = 10;
 #[derive(Clone)]
 pub struct SharedTrace {
     inner: Arc<Inner>,
+    /// How often started threads go through their rows.
+    passes: u32,
 }
 
 struct Inner {
@@ -60,7 +62,20 @@ impl SharedTrace {
     pub fn new(file: TraceFile, budget: Bytes) -> Self {
         let slots = (0..file.nr_groups()).map(|_| Mutex::new(None)).collect();
         let resident = Mutex::new(VecDeque::new());
-        Self { inner: Arc::new(Inner { file, budget, slots, resident }) }
+        Self { inner: Arc::new(Inner { file, budget, slots, resident }), passes: 1 }
+    }
+
+    /// The same trace, decoded once with it, in which every thread that another one starts goes
+    /// `passes` times through its rows (0 counts as 1). Starting a thread a second time does
+    /// nothing.
+    #[must_use]
+    pub fn with_passes(&self, passes: u32) -> Self {
+        Self { inner: Arc::clone(&self.inner), passes: passes.max(1) }
+    }
+
+    /// Rows that a run replays at most.
+    pub fn nr_rows(&self) -> u64 {
+        self.inner.file.nr_rows() * u64::from(self.passes)
     }
 
     /// The file behind it.
@@ -89,11 +104,15 @@ impl SharedTrace {
                 next_chunk: 0,
                 chunk: None,
                 next_piece: 0,
+                passes_left: if thread.parent.is_some() { self.passes - 1 } else { 0 },
             }),
         };
         Ok(Workload {
             name: meta.name.clone(),
-            digest: self.inner.file.digest().to_owned(),
+            digest: match self.passes {
+                1 => self.inner.file.digest().to_owned(),
+                passes => format!("{} x {passes}", self.inner.file.digest()),
+            },
             spaces: meta.spaces.clone(),
             threads: meta.threads.iter().enumerate().map(thread).collect(),
             stop_after: meta.stop_after,
@@ -142,6 +161,7 @@ struct Recorded {
     next_chunk: usize,
     chunk: Option<Arc<Chunk>>,
     next_piece: usize,
+    passes_left: u32,
 }
 
 impl ThreadStream for Recorded {
@@ -158,7 +178,11 @@ impl ThreadStream for Recorded {
             }
             self.chunk = None;
             if self.next_chunk == self.trace.slots.len() {
-                return Ok(Step::End);
+                if self.passes_left == 0 {
+                    return Ok(Step::End);
+                }
+                self.passes_left -= 1;
+                self.next_chunk = 0;
             }
             self.chunk = Some(self.trace.chunk(self.next_chunk)?);
             self.next_chunk += 1;

@@ -254,6 +254,32 @@ fn runs_share_chunks_and_a_small_budget_only_costs_time() {
 }
 
 #[test]
+fn started_threads_go_through_their_rows_as_often_as_asked() {
+    let (_directory, path) = temporary();
+    write(&path, &some_items(500), 64).expect("writes");
+    let trace = SharedTrace::open(&path, DEFAULT_BUDGET).expect("opens");
+    let rows = |trace: &SharedTrace| -> Vec<(bool, usize)> {
+        let threads = trace.workload().expect("starts").threads;
+        let count = |mut thread: crate::Thread| {
+            let mut rows = 0;
+            loop {
+                match thread.stream.next_step().expect("reads") {
+                    Step::Points(_, range) => rows += range.len(),
+                    Step::End => return (thread.parent.is_some(), rows),
+                    _ => {}
+                }
+            }
+        };
+        threads.into_iter().map(count).collect()
+    };
+    let once = rows(&trace);
+    assert!(once.iter().any(|(started, nr)| *started && *nr > 0), "the sample has such a thread");
+    for ((started, first), (_, third)) in once.into_iter().zip(rows(&trace.with_passes(3))) {
+        assert_eq!(third, if started { 3 * first } else { first });
+    }
+}
+
+#[test]
 fn a_saved_workload_reads_back() {
     let (directory, path) = temporary();
     let items = some_items(500);

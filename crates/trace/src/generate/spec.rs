@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use config::{Problems, Spanned, config, config_tagged, to_toml_text};
+use config::{Problems, Spanned, config, config_tagged, positive, to_toml_text};
 use sha2::{Digest, Sha256};
 use topology::Machine;
 
@@ -19,6 +19,12 @@ config! {
     pub struct TraceFile {
         /// The file; relative to the one that names it.
         pub file: Spanned<String>,
+        /// How often each thread that another one started goes through its part of the recording.
+        /// Recordings are short, fractions of a second once their accesses are timed, and designs
+        /// scan once a second: a service that goes on doing the same is one pass after the other.
+        /// Threads that start by themselves (a main thread that reads the input) go through once.
+        #[check(positive)]
+        pub passes: u32 = 1,
     }
 }
 
