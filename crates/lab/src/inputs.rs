@@ -65,9 +65,18 @@ fn hex(bytes: &[u8]) -> String {
 
 /// `path` as seen from `folder`, told without looking at the disk.
 fn relative(path: &Path, folder: &Path) -> PathBuf {
-    let parts = |path: &Path| -> Vec<PathBuf> {
-        let parts = path.components().filter(|part| *part != Component::CurDir);
-        parts.map(|part| PathBuf::from(part.as_os_str())).collect()
+    let parts = |path: &Path| {
+        let mut parts: Vec<PathBuf> = Vec::new();
+        for part in path.components() {
+            match (part, parts.last()) {
+                (Component::CurDir, _) => {}
+                (Component::ParentDir, Some(last)) if last != Path::new("..") => {
+                    parts.pop();
+                }
+                _ => parts.push(PathBuf::from(part.as_os_str())),
+            }
+        }
+        parts
     };
     if path.is_absolute() != folder.is_absolute() {
         return path.to_owned();
@@ -94,6 +103,10 @@ mod tests {
         assert_eq!(seen("./e/a.toml", "e"), Path::new("a.toml"));
         assert_eq!(seen("/m/a.toml", "e"), Path::new("/m/a.toml"));
         assert_eq!(seen("../m/a.toml", "../e"), Path::new("../m/a.toml"));
+        assert_eq!(seen("/r/m/a.toml", "/r/x/../e"), Path::new("../m/a.toml"));
+        assert_eq!(seen("../../m/a.toml", "../e"), Path::new("../../m/a.toml"));
+        // What the folder above is called, only the disk knows: the path stays as it is.
+        assert_eq!(seen("m/a.toml", ".."), Path::new("m/a.toml"));
     }
 
     #[test]

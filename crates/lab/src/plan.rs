@@ -84,7 +84,7 @@ impl Program {
     pub fn nr_rows(&self) -> Option<u64> {
         match self {
             Self::Generated(_) => None,
-            Self::Recorded(trace) => Some(trace.file().nr_rows()),
+            Self::Recorded(trace) => Some(trace.nr_rows()),
         }
     }
 }
@@ -105,9 +105,8 @@ impl Plan {
     /// Everything that is wrong with the experiment, its machines and its workloads.
     pub fn load(path: &Path, overrides: &Overrides) -> Result<Self, Problems> {
         let (inputs, mut cx) = context();
-        let file = cx.load::<ExperimentFile>(path);
-        let folder = path.parent().unwrap_or(Path::new(""));
-        Self::finish(file.as_ref(), folder, overrides, &inputs, cx)
+        let tree = cx.load_value(path);
+        Self::finish(tree, path, overrides, &inputs, cx)
     }
 
     /// As [`Plan::load`], from text; `name` stands for the file's path.
@@ -116,20 +115,26 @@ impl Plan {
     /// As [`Plan::load`].
     pub fn parse(name: &str, text: &str, overrides: &Overrides) -> Result<Self, Problems> {
         let (inputs, mut cx) = context();
-        let file = cx.parse::<ExperimentFile>(name, text);
-        let folder = Path::new(name).parent().unwrap_or(Path::new(""));
-        Self::finish(file.as_ref(), folder, overrides, &inputs, cx)
+        let tree = cx.parse_value(name, text);
+        Self::finish(tree, Path::new(name), overrides, &inputs, cx)
     }
 
     fn finish(
-        file: Option<&ExperimentFile>,
-        folder: &Path,
+        tree: Option<Value>,
+        path: &Path,
         overrides: &Overrides,
         inputs: &Inputs,
         mut cx: Cx,
     ) -> Result<Self, Problems> {
-        let plan =
-            file.and_then(|file| Planner::new(file, overrides, inputs.clone(), &mut cx).plan());
+        let file = tree.as_ref().and_then(|tree| cx.decode::<ExperimentFile>(tree));
+        let plan = match (&file, &tree) {
+            (Some(file), _) => Planner::new(file, overrides, inputs.clone(), &mut cx).plan(),
+            (None, Some(tree)) => {
+                look_at_named_files(tree, &mut cx);
+                None
+            }
+            (None, None) => None,
+        };
         // Cases share files, so they repeat each other's problems.
         let mut seen: Vec<Problem> = Vec::new();
         for problem in std::mem::take(&mut cx.problems.list) {
@@ -139,9 +144,25 @@ impl Plan {
         }
         cx.problems.list = seen;
         let (mut plan, warnings) = cx.finish(plan)?;
-        plan.inputs = inputs.digests(folder);
+        plan.inputs = inputs.digests(path.parent().unwrap_or(Path::new("")));
         plan.warnings = warnings;
         Ok(plan)
+    }
+}
+
+/// Records the problems of the machine and the workload that a wrong experiment names, so that the
+/// user sees them together with its own.
+fn look_at_named_files(tree: &Value, cx: &mut Cx) {
+    let entry = |key: &str| tree.as_table().and_then(|table| table.get(key));
+    let name = |key: &str| {
+        let value = &entry(key)?.value;
+        Some(Spanned::new(value.as_str()?.to_owned(), value.span))
+    };
+    if let Some(name) = name("machine") {
+        topology::load_named(cx, &name);
+    }
+    if let Some(name) = name("workload").filter(|name| !name.ends_with(".parquet")) {
+        cx.load_named::<WorkloadSpec>(&name);
     }
 }
 
@@ -358,7 +379,8 @@ impl<'a> Planner<'a> {
         match self.cx.decode::<WorkloadSpec>(&tree)? {
             WorkloadSpec::Trace(trace) => {
                 let path = self.cx.resolve(&trace.file);
-                self.trace(&path, trace.file.span).map(Program::Recorded)
+                let shared = self.trace(&path, trace.file.span)?;
+                Some(Program::Recorded(shared.with_passes(trace.passes)))
             }
             spec => Some(Program::Generated(Arc::new(spec))),
         }

@@ -1,0 +1,119 @@
+//! From a file to cells.
+
+use lab::Overrides;
+
+use crate::{TEXT, parse, plan, plan_with};
+
+fn coordinates(plan: &lab::Plan) -> Vec<String> {
+    let cell = |cell: &lab::Cell| {
+        let axes: Vec<&str> = cell.axes.values().map(String::as_str).collect();
+        format!("{} {} {}", axes.join(" "), cell.design, cell.seed)
+    };
+    plan.cells.iter().map(cell).collect()
+}
+
+#[test]
+fn cells_come_by_case_then_design_then_seed() {
+    let plan = plan("[axes]\nworkload.write_share = [0.1, 0.9]\n");
+    let expected = [
+        "0.1 first-touch 7",
+        "0.1 first-touch 3",
+        "0.1 spread 7",
+        "0.1 spread 3",
+        "0.9 first-touch 7",
+        "0.9 first-touch 3",
+        "0.9 spread 7",
+        "0.9 spread 3",
+    ];
+    assert_eq!(coordinates(&plan), expected);
+    assert_eq!(plan.baseline, "first-touch");
+}
+
+#[test]
+fn the_last_axis_turns_fastest() {
+    let axes = "[axes]\n\"engine.epoch\" = [\"5ms\", \"1ms\"]\nworkload.write_share = [0.1, 0.9]\n";
+    let overrides = Overrides { nr_seeds: Some(1), designs: vec!["first".to_owned()] };
+    let plan = plan_with(axes, &overrides).unwrap();
+    let cells: Vec<(u64, &str)> = plan
+        .cells
+        .iter()
+        .map(|cell| (cell.engine.epoch.0, cell.axes["workload.write_share"].as_str()))
+        .collect();
+    let (five, one) = (5_000_000, 1_000_000);
+    assert_eq!(cells, [(five, "0.1"), (five, "0.9"), (one, "0.1"), (one, "0.9")]);
+}
+
+#[test]
+fn quoted_and_nested_paths_mean_the_same() {
+    let nested = plan("machine.kernel.thp = \"never\"\n");
+    let quoted = plan("\"machine.kernel.thp\" = \"never\"\n");
+    assert_eq!(nested.cells[0].machine.kernel.thp, topology::ThpMode::Never);
+    assert_eq!(nested.cells[0].machine, quoted.cells[0].machine);
+}
+
+#[test]
+fn machines_on_an_axis_are_told_by_their_files_stem() {
+    let axes = "[axes]\nmachine = [\"../machines/quad.toml\", \"../machines/m-mel.toml\"]\n";
+    let plan = parse(
+        &TEXT
+            .replace("machine = \"../machines/skylake-2s.toml\"\n", "")
+            .replace("[set]", &format!("{axes}[set]")),
+    )
+    .unwrap();
+    let machines: Vec<(&str, &str)> = plan
+        .cells
+        .iter()
+        .map(|cell| (cell.axes["machine"].as_str(), cell.machine.name.as_str()))
+        .collect();
+    assert_eq!(machines[0], ("quad", "quad"));
+    assert_eq!(machines[machines.len() - 1], ("m-mel", "M-mel"));
+    assert_eq!(plan.drawings.len(), 2);
+    let problems = parse(&format!("{TEXT}{axes}")).err().unwrap();
+    assert!(problems.to_string().contains("`machine` is given here and as an axis"), "{problems}");
+}
+
+#[test]
+fn cells_share_what_is_equal() {
+    let plan = plan("[axes]\nworkload.write_share = [0.1, 0.9]\n");
+    let first = &plan.cells[0].machine;
+    assert!(plan.cells.iter().all(|cell| std::sync::Arc::ptr_eq(first, &cell.machine)));
+}
+
+#[test]
+fn inputs_are_the_files_read() {
+    let paths: Vec<String> = plan("").inputs.into_iter().map(|input| input.path).collect();
+    assert_eq!(paths, ["../machines/skylake-2s.toml", "../workloads/mix.toml"]);
+}
+
+#[test]
+fn a_filter_keeps_the_baseline_and_refuses_what_matches_nothing() {
+    let only = |design: &str| Overrides { nr_seeds: None, designs: vec![design.to_owned()] };
+    let plan = plan_with("", &only("spre")).unwrap();
+    assert_eq!(plan.cells.len(), 4);
+    let problems = plan_with("", &only("nothing")).err().unwrap();
+    assert!(problems.to_string().contains("`first-touch`, `spread`"), "{problems}");
+}
+
+#[test]
+fn a_workload_that_does_not_fit_the_machine_points_at_both() {
+    let text = TEXT.split("[set]").next().unwrap().replace("mix.toml", "perf-bench-numa-ram.toml");
+    let problems = parse(&format!("{text}[set]\nworkload.nodes = \"5\"\n")).err().unwrap();
+    let text = problems.to_string();
+    assert!(text.contains("names node 5") && text.contains("on this machine"), "{text}");
+}
+
+#[test]
+fn shipped_experiments_are_right() {
+    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/experiments");
+    let mut nr = 0;
+    for entry in fs_err::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let plan = lab::Plan::load(&path, &Overrides::default())
+            .unwrap_or_else(|problems| panic!("{problems}"));
+        assert!(plan.warnings.is_empty(), "{}", plan.warnings);
+        let text = fs_err::read_to_string(&path).unwrap();
+        assert!(text.starts_with("#:schema ../schemas/experiment.json\n"), "{}", path.display());
+        nr += 1;
+    }
+    assert!(nr > 0);
+}
