@@ -55,11 +55,11 @@ fn walk(folder: &Path, ending: &str, found: &mut Vec<File>) {
             if !ignored && !["target", "artifacts", ".git"].contains(&&*name) {
                 walk(&path, ending, found);
             }
-        } else if name.ends_with(ending) {
-            if let Ok(text) = std::fs::read_to_string(&path) {
-                let path = path.strip_prefix(root()).expect("inside the root");
-                found.push(File { path: path.to_string_lossy().replace('\\', "/"), text });
-            }
+        } else if name.ends_with(ending)
+            && let Ok(text) = std::fs::read_to_string(&path)
+        {
+            let path = path.strip_prefix(root()).expect("inside the root");
+            found.push(File { path: path.to_string_lossy().replace('\\', "/"), text });
         }
     }
 }
