@@ -5,6 +5,9 @@ use crate::tree::{File, crates, files, read};
 /// Lines of code a file may have.
 const LINES_MAX: usize = 500;
 
+/// Lines from a function's name to its closing brace.
+const FUNCTION_LINES_MAX: usize = 70;
+
 /// Files that may be longer, with the reason.
 const LONGER: &[(&str, &str)] = &[];
 
@@ -60,6 +63,46 @@ fn files_are_short() {
             Some(_) => assert!(nr > LINES_MAX, "{} is short now: take it off the list", file.path),
         }
     }
+}
+
+#[test]
+fn functions_fit_a_screen() {
+    for file in sources() {
+        for (line, nr) in functions(&file.text) {
+            assert!(nr <= FUNCTION_LINES_MAX, "{}:{line}: a function of {nr} lines", file.path);
+        }
+    }
+}
+
+/// Functions of formatted code: line of the name, number of lines. rustfmt puts the closing brace
+/// where the line with the name begins.
+fn functions(text: &str) -> Vec<(usize, usize)> {
+    let lines: Vec<&str> = text.lines().collect();
+    let mut found = Vec::new();
+    for (idx, line) in lines.iter().enumerate() {
+        let code = line.trim_start();
+        let before_name = code.split("fn ").next().unwrap_or_default();
+        let words = ["pub", "pub(crate)", "pub(super)", "const", "async", "extern"];
+        let is_function = code.contains("fn ")
+            && before_name.split_whitespace().all(|word| words.contains(&word));
+        if !is_function {
+            continue;
+        }
+        let indent = &line[..line.len() - code.len()];
+        let ends = |other: &&str| {
+            let rest = other.strip_prefix(indent).filter(|rest| !rest.starts_with(' '));
+            rest.is_some_and(|rest| rest == "}" || rest.ends_with(';') || rest.ends_with(" }"))
+        };
+        let end = lines[idx..].iter().position(ends).unwrap_or(0);
+        found.push((idx + 1, end + 1));
+    }
+    found
+}
+
+#[test]
+fn functions_are_measured_to_their_brace() {
+    let text = "pub fn a() {\n    if b {\n        c();\n    }\n}\n\nfn d();\nfn e() -> u8 { 1 }\n";
+    assert_eq!(functions(text), [(1, 5), (7, 1), (8, 1)]);
 }
 
 #[test]
