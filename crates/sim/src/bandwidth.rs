@@ -28,9 +28,12 @@ fn line_ns(bytes_per_s: f64) -> f64 {
 pub(crate) struct Rates {
     /// At the speed of a machine that shares nothing.
     pub(crate) idle_ns: Vec<f64>,
-    /// What sharing adds on average.
+    /// Latency of a line that waits for nobody.
+    pub(crate) latency_ns: Vec<f64>,
+    /// What sharing adds to the time per line on average.
     pub(crate) queue_ns: Vec<f64>,
-    /// Lines in flight: latency is time per line times this (Little's law).
+    /// Lines in flight: a line waits this many times longer than it holds its thread up (Little's
+    /// law).
     pub(crate) lines_in_flight: f64,
     /// Utilisation of what limits the task, for the shape of the waiting time.
     pub(crate) utilisation: f64,
@@ -47,6 +50,7 @@ impl Rates {
     pub(crate) fn new(nr_nodes: usize) -> Self {
         Self {
             idle_ns: vec![0.0; nr_nodes],
+            latency_ns: vec![0.0; nr_nodes],
             queue_ns: vec![0.0; nr_nodes],
             lines_in_flight: 1.0,
             utilisation: 0.0,
@@ -349,6 +353,8 @@ impl World {
         for (node, idle) in rates.idle_ns.iter_mut().enumerate() {
             let node_id = NodeId::from_idx(node);
             *idle = unshared_line_ns(machine, &self.bandwidth.load_factor, demand, node_id);
+            rates.latency_ns[node] =
+                machine.idle_latency_ns[(from, node_id)] * self.bandwidth.load_factor[node_id];
             rates.queue_ns[node] =
                 if crossing > 0.0 { extra * on_limit(node_id) / crossing } else { extra };
         }

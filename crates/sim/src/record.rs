@@ -106,7 +106,7 @@ impl World {
                 let count = std::mem::take(count);
                 if count > 0 {
                     let remote = NodeId::from_idx(node) != local;
-                    let idle_ns = thread.rates.idle_ns[node] * in_flight;
+                    let idle_ns = thread.rates.latency_ns[node];
                     let wait_ns = thread.rates.queue_ns[node] * in_flight;
                     self.recorder.lines(
                         remote,
