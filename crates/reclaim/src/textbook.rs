@@ -143,9 +143,6 @@ pub trait Replacement {
     }
 }
 
-/// Pages whose links stay in a cache of usual size, so that warming them does not pay.
-const CACHED_PAGES: u32 = 1 << 21;
-
 /// Accesses that are warmed at once.
 const BLOCK: usize = 64;
 

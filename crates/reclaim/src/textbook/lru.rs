@@ -17,7 +17,6 @@ const RECENT: List = List(0);
 #[derive(Clone, Debug)]
 pub struct Lru {
     lists: Lists,
-    nr_pages: u32,
     capacity: u32,
 }
 
@@ -67,7 +66,7 @@ impl Replacement for Lru {
 
     #[inline]
     fn warm(&self, pages: &[u32]) -> u32 {
-        if self.nr_pages > super::CACHED_PAGES { self.lists.warm(pages) } else { 0 }
+        self.lists.warm(pages)
     }
 
     fn validate(&self) {
@@ -84,6 +83,6 @@ impl Textbook for Lru {
 
     fn new(_knobs: NoKnobs, setting: &Setting<'_>) -> Self {
         let lists = Lists::new(1, setting.nr_pages);
-        Self { lists, nr_pages: setting.nr_pages, capacity: setting.capacity() }
+        Self { lists, capacity: setting.capacity() }
     }
 }
