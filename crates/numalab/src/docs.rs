@@ -10,3 +10,6 @@ pub(crate) fn exit_codes_help() -> String {
     }
     text + "\nBegin with: numalab compare configs/experiments/numa02.toml"
 }
+
+#[cfg(test)]
+mod pages;

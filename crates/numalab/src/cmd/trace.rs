@@ -4,7 +4,7 @@ use std::path::Path;
 
 use trace::container::{Meta, Row, Source, Summary, TraceWriter};
 use trace::generate::{WorkloadSpec, rows};
-use trace::{Step, TraceError, TraceInfo, Workload};
+use trace::{Event, Step, TraceError, TraceInfo, Workload};
 
 use super::{machine, told};
 use crate::cli::Trace;
@@ -43,7 +43,8 @@ pub(super) fn trace(command: &Trace, ui: &Ui) -> Result<(), Error> {
     }
 }
 
-/// Writes the threads' steps in turn, up to `limit` accesses.
+/// Writes the threads' steps in turn, up to `limit` accesses. Threads that the limit keeps from
+/// being started are started at the end and do nothing, so that the trace is complete.
 fn write(
     workload: Workload,
     path: &Path,
@@ -51,13 +52,27 @@ fn write(
     limit: u64,
 ) -> Result<Summary, TraceError> {
     let mut writer = TraceWriter::create(path, Meta::of(&workload, source))?;
+    let parents: Vec<Option<usize>> = workload.threads.iter().map(|thread| thread.parent).collect();
+    let mut started: Vec<bool> = parents.iter().map(Option::is_none).collect();
     for step in rows(workload, limit) {
         let (thread, step) = step?;
-        let thread = u16::try_from(thread)
-            .map_err(|_| TraceError::Invalid("more than 65535 threads".to_owned()))?;
-        write_step(&mut writer, thread, step)?;
+        if let Step::Event(Event::Spawn(child)) = step
+            && let Some(started) = started.get_mut(child)
+        {
+            *started = true;
+        }
+        write_step(&mut writer, number(thread)?, step)?;
+    }
+    for (child, (parent, started)) in parents.into_iter().zip(started).enumerate() {
+        if let (Some(parent), false) = (parent, started) {
+            writer.event(number(parent)?, Event::Spawn(child))?;
+        }
     }
     writer.finish()
+}
+
+fn number(thread: usize) -> Result<u16, TraceError> {
+    u16::try_from(thread).map_err(|_| TraceError::Invalid("more than 65535 threads".to_owned()))
 }
 
 fn write_step(writer: &mut TraceWriter, thread: u16, step: Step) -> Result<(), TraceError> {

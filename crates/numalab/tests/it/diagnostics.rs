@@ -1,0 +1,165 @@
+//! What is said about bad input: exit code 2, everything at once, nothing written.
+
+use crate::rig::{EXPERIMENT, MACHINE, WORKLOAD, files, names, numalab};
+
+/// The three files with some text replaced.
+struct Bad {
+    experiment: String,
+    machine: String,
+    workload: String,
+}
+
+impl Bad {
+    fn new() -> Self {
+        Self {
+            experiment: EXPERIMENT.to_owned(),
+            machine: MACHINE.to_owned(),
+            workload: WORKLOAD.to_owned(),
+        }
+    }
+
+    fn experiment(mut self, from: &str, to: &str) -> Self {
+        assert!(self.experiment.contains(from));
+        self.experiment = self.experiment.replace(from, to);
+        self
+    }
+
+    fn machine(mut self, from: &str, to: &str) -> Self {
+        assert!(self.machine.contains(from));
+        self.machine = self.machine.replace(from, to);
+        self
+    }
+
+    fn workload(mut self, from: &str, to: &str) -> Self {
+        assert!(self.workload.contains(from));
+        self.workload = self.workload.replace(from, to);
+        self
+    }
+
+    /// Compares, which must be refused without a trace; what stderr says.
+    fn refused(&self) -> String {
+        let dir = files(&[
+            ("experiment.toml", &self.experiment),
+            ("machine.toml", &self.machine),
+            ("workload.toml", &self.workload),
+        ]);
+        let before = names(dir.path());
+        let ran = numalab(dir.path(), &["compare", "experiment.toml", "--out", "results/x"]);
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{}", ran.stderr);
+        assert_eq!(names(dir.path()), before);
+        ran.stderr
+    }
+}
+
+#[test]
+fn unknown_keys_wrong_types_and_wrong_units_of_three_files_come_at_once() {
+    let bad = Bad::new()
+        .experiment("seeds = 2", "seed = 2")
+        .machine("\"100ns\"", "\"100GiB\"")
+        .workload("accesses = 20000", "accesses = \"many\"");
+    insta::assert_snapshot!(bad.refused());
+}
+
+#[test]
+fn distance_matrix_of_the_wrong_size() {
+    let bad = Bad::new().machine("\n[latency]", "distances = [[10, 20]]\n\n[latency]");
+    insta::assert_snapshot!(bad.refused());
+}
+
+#[test]
+fn cpu_on_two_nodes() {
+    insta::assert_snapshot!(Bad::new().machine("\"2-3\"", "\"1-3\"").refused());
+}
+
+#[test]
+fn zero_bandwidth() {
+    insta::assert_snapshot!(Bad::new().machine("\"6GB/s\"\n", "\"0GB/s\"\n").refused());
+}
+
+#[test]
+fn design_that_does_not_exist() {
+    insta::assert_snapshot!(Bad::new().experiment("\"interleave\"", "\"interleaf\"").refused());
+}
+
+#[test]
+fn knob_that_does_not_exist() {
+    let bad = Bad::new().experiment(
+        "{ design = \"interleave\" }",
+        "{ design = \"balancenuma\", knobs = { two_stages = false, ratelimit = \"1ms\" } }",
+    );
+    insta::assert_snapshot!(bad.refused());
+}
+
+#[test]
+fn missing_files() {
+    let bad = Bad::new()
+        .experiment("machine.toml", "machines.toml")
+        .experiment("\"workload.toml\"", "\"trace.parquet\"")
+        .experiment("[axes]\n\"workload.shared_share\" = [0.2, 0.8]", "");
+    insta::assert_snapshot!(bad.refused());
+}
+
+#[test]
+fn axes_that_lead_nowhere() {
+    let bad = Bad::new().experiment(
+        "\"workload.shared_share\" = [0.2, 0.8]",
+        "\"workload.shared_share\" = [0.2, 2.0]\n\"workload.shred\" = [1]\n\"machne.kernel.thp\" = [\"always\"]\n\"machine.kernel.thp\" = [\"allways\"]\n\"designs.bind.x\" = [1]\nworkload.accesses = 3",
+    );
+    insta::assert_snapshot!(bad.refused());
+}
+
+#[test]
+fn labels_and_baseline() {
+    let bad = Bad::new()
+        .experiment("{ design = \"interleave\" }", "{ design = \"first-touch\" }")
+        .experiment("seeds = 2", "baseline = \"frist-touch\"");
+    insta::assert_snapshot!(bad.refused());
+}
+
+#[test]
+fn wrong_types_do_not_hide_the_other_files() {
+    let bad = Bad::new()
+        .experiment("seeds = 2", "seeds = [1, 1]")
+        .machine("\"200ns\"", "200")
+        .workload("\"mix\"", "\"mixed\"");
+    insta::assert_snapshot!(bad.refused());
+}
+
+#[test]
+fn experiment_that_is_not_there() {
+    let dir = files(&[]);
+    let ran = numalab(dir.path(), &["compare", "nothing.toml"]);
+    assert_eq!(ran.code, Some(2));
+    insta::assert_snapshot!(ran.stderr);
+}
+
+#[test]
+fn arguments_of_a_run_are_shown_like_a_file() {
+    let dir = files(&[("machine.toml", MACHINE), ("workload.toml", WORKLOAD)]);
+    let args = ["run", "--machine", "machine.toml", "--workload", "workload.toml"];
+    let args = [&args[..], &["--design", "frist-touch", "--set", "workload.acesses=3"]].concat();
+    let ran = numalab(dir.path(), &args);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""));
+    insta::assert_snapshot!(ran.stderr);
+}
+
+#[test]
+fn json_messages_name_file_line_and_column() {
+    let dir = files(&[("machine.toml", "name = 3\n")]);
+    let args = ["machine", "show", "machine.toml", "--message-format", "json"];
+    let ran = numalab(dir.path(), &args);
+    assert_eq!(ran.code, Some(2));
+    let first: serde_json::Value =
+        serde_json::from_str(ran.stderr.lines().next().unwrap()).unwrap();
+    let label = &first["labels"][0];
+    assert_eq!((&label["line"], &label["column"]), (&1.into(), &8.into()));
+    assert_eq!(label["file"], "machine.toml");
+}
+
+#[test]
+fn usage_mistakes_have_code_2() {
+    let dir = files(&[]);
+    for args in [&["compare"][..], &["compar"], &["compare", "x", "--seeds", "0"]] {
+        assert_eq!(numalab(dir.path(), args).code, Some(2), "{args:?}");
+    }
+}

@@ -1,0 +1,7 @@
+//! The command as its users and their scripts see it.
+
+mod contract;
+mod diagnostics;
+mod digests;
+mod rig;
+mod traces;
