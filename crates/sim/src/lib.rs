@@ -4,9 +4,9 @@
 //! [`run`] takes a [`RunSpec`] and returns a [`results::Run`]. A run is closed-loop: how long an
 //! access takes decides when the next one happens. Time advances in *epochs*: at the start of each
 //! one the bandwidth solver turns what the running tasks are about to do into their rates
-//! ([`bandwidth`]); then every CPU runs to the epoch's end on its own clock ([`cpu`]), replaying
-//! blocks of accesses on the fast path ([`replay`]) and taking the slow path where a page is absent
-//! ([`fault`]) or protected by a scanner ([`hint`]).
+//! (`bandwidth`); then every CPU runs to the epoch's end on its own clock (`cpu`), replaying
+//! blocks of accesses on the fast path (`replay`) and taking the slow path where a page is absent
+//! (`fault`) or protected by a scanner (`hint`).
 //!
 //! Invariants: designs are asked, never trusted ([`designs::Placement`]); all time that a design
 //! costs is charged to a task or a kernel thread; the same inputs and seed give the same result.
