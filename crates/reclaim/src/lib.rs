@@ -1,5 +1,6 @@
 //! Which pages to give up when memory runs short.
 //!
+//! - [`guest`]: a machine with zones, memory cgroups and the two engines of the Linux kernel.
 //! - [`list`]: intrusive lists with 32-bit links, and the same with a tag that says which list an
 //!   item is on.
 //! - [`textbook`]: the replacement policies of the literature, one a file, as yardsticks: LRU, FIFO,
@@ -9,6 +10,7 @@
 //!
 //! This crate does no I/O and charges no time; who reclaims when is the flow's business.
 
+pub mod guest;
 pub mod libcachesim;
 pub mod list;
 pub mod textbook;

@@ -1,0 +1,32 @@
+//! A guest machine that runs out of memory: lruvecs, memory cgroups, zones, swap, and the kernel's
+//! two reclaim engines over them.
+//!
+//! Loads and stores ([`Guest::touch`]), read() and write() ([`Guest::file_io`]) happen one after the
+//! other; the guest keeps a clock of its own, which the costs in [`Config`] advance, and does what
+//! is due by that clock: flushes of statistics, ends of writes, naps of kswapd. The rules are those
+//! of Linux 6.12, described in each file; all constants are the kernel's.
+
+mod classic;
+mod engine;
+mod fault;
+mod kswapd;
+mod lru;
+mod memcg;
+mod mglru;
+mod setup;
+mod shadow;
+mod shrink;
+mod slab;
+mod stat;
+mod state;
+mod swap;
+mod tier;
+mod view;
+mod vmscan;
+mod writeback;
+mod zone;
+
+pub use setup::{Backing, Config, Costs, Group, Knobs, Policy, SwapDevice, ZoneConfig};
+pub use stat::{NumaStat, NumaStats, Stat, Stats};
+pub use state::Guest;
+pub use view::Gauge;

@@ -1,0 +1,324 @@
+//! The classic engine: active and inactive lists, refault distances, pressure by cost.
+//!
+//! After Linux 6.12 with lru_gen off. Left out: what large folios other than huge pages change,
+//! and executable mappings.
+
+use super::engine::Engine;
+use super::shadow::Shadow;
+use super::stat::{ACTIVATE, REFAULT, RESTORE, SCAN_TYPE, STEAL_TYPE, Stat};
+use super::state::{Guest, flag, pte};
+use super::vmscan::ScanControl;
+
+/// Pages taken at once.
+const CLUSTER: u64 = 32;
+
+/// The classic engine.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Classic;
+
+/// How anonymous and file lists are weighed.
+enum Balance {
+    Equal,
+    File,
+    Anon,
+    Fraction([u64; 2], u64),
+}
+
+impl Engine for Classic {
+    fn insert(&self, guest: &mut Guest, folio: u32, rotated: bool) {
+        guest.classic_insert(folio, rotated);
+    }
+
+    fn remove(&self, guest: &mut Guest, folio: u32, _reclaiming: bool) {
+        guest.classic_remove(folio);
+    }
+
+    fn mark_accessed(&self, guest: &mut Guest, folio: u32) {
+        if !guest.folios.has(folio, flag::REFERENCED) {
+            guest.folios.set(folio, flag::REFERENCED);
+        } else if !guest.folios.has(folio, flag::ACTIVE | flag::UNEVICTABLE) {
+            if guest.folios.on[folio as usize] == super::state::OFF {
+                guest.folios.set(folio, flag::ACTIVE);
+            } else {
+                guest.queue_activation(folio);
+            }
+            guest.folios.clear(folio, flag::REFERENCED);
+            let lruvec = guest.lruvec_of(folio);
+            guest.age(lruvec, 1);
+        }
+    }
+
+    fn evict(&self, guest: &mut Guest, folio: u32, target: u16) -> u64 {
+        let node = guest.node_of(folio);
+        let lruvec = guest.lruvec(target, node);
+        let value = guest.lruvecs[lruvec].age;
+        guest.age(lruvec, u64::from(guest.folios.nr[folio as usize]));
+        let workingset = guest.folios.has(folio, flag::WORKINGSET);
+        Shadow { memcg: target, node, workingset, value }.pack()
+    }
+
+    fn refault(&self, guest: &mut Guest, folio: u32, shadow: u64) {
+        guest.flush_if_old();
+        let kind = guest.folios.kind(folio);
+        let memcg = guest.folios.memcg[folio as usize];
+        let shadow = Shadow::unpack(shadow);
+        guest.count(memcg, REFAULT[kind], 1);
+        let evictor = guest.lruvec(shadow.memcg, shadow.node);
+        let distance = guest.lruvecs[evictor].age.wrapping_sub(shadow.value) & ((1 << 40) - 1);
+        let size = guest.lruvecs[evictor].stale.size;
+        let mut workingset = size[3] + if kind == 0 { size[2] } else { 0 };
+        if guest.swap_left(shadow.memcg) > 0 {
+            workingset += size[1] + if kind == 1 { size[0] } else { 0 };
+        }
+        if distance > workingset {
+            return;
+        }
+        guest.folios.set(folio, flag::ACTIVE);
+        let own = guest.lruvec_of(folio);
+        guest.age(own, 1);
+        guest.count_activation(own, kind);
+        guest.count(memcg, ACTIVATE[kind], 1);
+        if shadow.workingset {
+            guest.folios.set(folio, flag::WORKINGSET);
+            guest.note_cost(own, kind, CLUSTER);
+            guest.count(memcg, RESTORE[kind], 1);
+        }
+    }
+
+    fn shrink_lruvec(&self, guest: &mut Guest, control: &mut ScanControl, lruvec: usize) {
+        let class = control.class;
+        let targets = scan_counts(guest, control, lruvec);
+        let mut left = targets;
+        let mut got = 0;
+        let keep_all = control.is_root() && !control.kswapd && control.priority == 12;
+        let mut adjusted = keep_all;
+        while left[0] > 0 || left[2] > 0 || left[3] > 0 {
+            for list in 0..4 {
+                if left[list] > 0 {
+                    let nr = left[list].min(CLUSTER);
+                    left[list] -= nr;
+                    got += shrink_list(guest, control, lruvec, list, nr);
+                }
+            }
+            if got < control.want || adjusted {
+                continue;
+            }
+            let (file, anon) = (left[2] + left[3], left[0] + left[1]);
+            if file == 0 || anon == 0 {
+                break;
+            }
+            let smaller = if file > anon { 0 } else { 2 };
+            let all = targets[smaller] + targets[smaller + 1] + 1;
+            let percent = file.min(anon) * 100 / all;
+            left[smaller] = 0;
+            left[smaller + 1] = 0;
+            let other = 2 - smaller;
+            for list in [other, other + 1] {
+                let done = targets[list] - left[list];
+                left[list] = targets[list] * (100 - percent.min(100)) / 100;
+                left[list] -= left[list].min(done);
+            }
+            adjusted = true;
+        }
+        control.reclaimed += got;
+        let memcg = guest.memcg_of_lruvec(lruvec);
+        if guest.can_age_anon(memcg, control) && guest.inactive_is_low(lruvec, 0) {
+            shrink_active(guest, control, lruvec, 0, CLUSTER);
+        }
+        let _ = class;
+    }
+
+    fn references(&self, guest: &mut Guest, control: &ScanControl, folio: u32) -> u32 {
+        let _ = control;
+        take_young(guest, folio)
+    }
+
+    fn is_mglru(&self) -> bool {
+        false
+    }
+}
+
+impl Guest {
+    pub(super) fn count_activation(&mut self, lruvec: usize, kind: usize) {
+        let (node, nr_nodes) = (lruvec % self.nr_nodes(), self.nr_nodes());
+        let mut at = Some((lruvec / nr_nodes) as u16);
+        while let Some(memcg) = at {
+            self.lruvecs[memcg as usize * nr_nodes + node].activated[kind] += 1;
+            at = self.memcgs[memcg as usize].parent;
+        }
+    }
+}
+
+/// Clears the accessed bits of all mappings of a folio and counts those that were set.
+pub(super) fn take_young(guest: &mut Guest, folio: u32) -> u32 {
+    if guest.folios.mapped[folio as usize] == 0 {
+        return 0;
+    }
+    let object = guest.folios.object[folio as usize] as usize;
+    let index = guest.folios.index[folio as usize] as usize;
+    let mut young = 0;
+    for place in 0..guest.objects[object].vmas.len() {
+        let vma = guest.objects[object].vmas[place] as usize;
+        let entry = &mut guest.vmas[vma].ptes[index];
+        if *entry & pte::PRESENT != 0 && *entry & pte::YOUNG != 0 {
+            *entry &= !pte::YOUNG;
+            young += 1;
+        }
+    }
+    young
+}
+
+fn shrink_list(
+    guest: &mut Guest,
+    control: &mut ScanControl,
+    lruvec: usize,
+    list: usize,
+    nr: u64,
+) -> u64 {
+    if list % 2 == 1 {
+        if control.may_deactivate[list / 2] {
+            shrink_active(guest, control, lruvec, list / 2, nr);
+        } else {
+            control.skipped_deactivate = true;
+        }
+        return 0;
+    }
+    shrink_inactive(guest, control, lruvec, list / 2, nr)
+}
+
+/// How many pages of each list to look at.
+fn scan_counts(guest: &Guest, control: &mut ScanControl, lruvec: usize) -> [u64; 4] {
+    let memcg = guest.memcg_of_lruvec(lruvec);
+    let node = lruvec % guest.nr_nodes();
+    let swappiness = guest.knobs.swappiness;
+    let no_anon = !control.may_swap || !guest.can_reclaim_anon(memcg, node, control);
+    let balance = if no_anon || (!control.is_root() && swappiness == 0) {
+        Balance::File
+    } else if control.priority == 0 && swappiness > 0 {
+        Balance::Equal
+    } else if control.file_is_tiny {
+        Balance::Anon
+    } else if control.cache_trim {
+        Balance::File
+    } else {
+        let total = control.cost[0] + control.cost[1];
+        let (anon, file) = (total + control.cost[0], total + control.cost[1]);
+        let all = anon + file;
+        let anon_part = swappiness * (all + 1) / (anon + 1);
+        let file_part = (200 - swappiness) * (all + 1) / (file + 1);
+        Balance::Fraction([anon_part, file_part], anon_part + file_part)
+    };
+    let group = &guest.memcgs[memcg as usize];
+    let (min, low) = if memcg == control.target { (0, 0) } else { (group.emin, group.elow) };
+    let mut counts = [0; 4];
+    for (list, count) in counts.iter_mut().enumerate() {
+        let size = guest.lruvecs[lruvec].len(list, control.class);
+        let scan = if min > 0 || low > 0 {
+            let protection = if !control.low_reclaim && low > min {
+                control.skipped_low = true;
+                low
+            } else {
+                min
+            };
+            let usage = group.usage.max(protection);
+            let kept = (u128::from(size) * u128::from(protection) / u128::from(usage + 1)) as u64;
+            size.saturating_sub(kept).max(CLUSTER)
+        } else {
+            size
+        };
+        let scan = scan >> control.priority;
+        let kind = list / 2;
+        *count = match &balance {
+            Balance::Equal => scan,
+            Balance::File => scan * u64::from(kind == 1),
+            Balance::Anon => scan * u64::from(kind == 0),
+            Balance::Fraction(parts, all) => scan * parts[kind] / (*all).max(1),
+        };
+    }
+    counts
+}
+
+/// Takes pages off the tail of an inactive list and decides about each.
+fn shrink_inactive(
+    guest: &mut Guest,
+    control: &mut ScanControl,
+    lruvec: usize,
+    kind: usize,
+    nr: u64,
+) -> u64 {
+    let memcg = guest.memcg_of_lruvec(lruvec);
+    guest.drain(guest.cpu);
+    let list = Guest::list(lruvec, kind * 2);
+    let mut taken = Vec::with_capacity(nr as usize);
+    let (mut looked, mut scanned) = (0, 0);
+    let mut passed = Vec::new();
+    while scanned < nr {
+        let Some(folio) = guest.lists.back(list) else { break };
+        let pages = u64::from(guest.folios.nr[folio as usize]);
+        looked += pages;
+        if guest.class_of(folio) > control.class {
+            guest.lists.del(list, folio);
+            passed.push(folio);
+            continue;
+        }
+        scanned += pages;
+        guest.classic_remove(folio);
+        guest.folios.set(folio, flag::ISOLATED);
+        taken.push(folio);
+    }
+    for folio in passed {
+        guest.lists.push_front(list, folio);
+    }
+    guest.count_scan(control, memcg, Stat::pgscan_kswapd, SCAN_TYPE[kind], looked);
+    control.scanned += looked;
+    let nr_taken = scanned;
+    let outcome = guest.shrink_folios(control, &taken);
+    for folio in taken {
+        if guest.folios.take(folio, flag::ISOLATED) {
+            guest.insert_evictable(folio);
+            if guest.folios.has(folio, flag::ACTIVE) {
+                guest.age(lruvec, u64::from(guest.folios.nr[folio as usize]));
+            }
+        }
+    }
+    guest.count_scan(control, memcg, Stat::pgsteal_kswapd, STEAL_TYPE[kind], outcome.freed);
+    let cost = CLUSTER * outcome.written + nr_taken.saturating_sub(outcome.freed);
+    guest.note_cost(lruvec, kind, cost);
+    control.note(&outcome, nr_taken);
+    outcome.freed
+}
+
+/// Moves pages from the tail of an active list to the inactive one.
+fn shrink_active(
+    guest: &mut Guest,
+    control: &mut ScanControl,
+    lruvec: usize,
+    kind: usize,
+    nr: u64,
+) {
+    let memcg = guest.memcg_of_lruvec(lruvec);
+    guest.drain(guest.cpu);
+    let list = Guest::list(lruvec, kind * 2 + 1);
+    let mut taken = Vec::with_capacity(nr as usize);
+    let mut pages = 0;
+    while pages < nr {
+        let Some(folio) = guest.lists.back(list) else { break };
+        if guest.class_of(folio) > control.class {
+            break;
+        }
+        pages += u64::from(guest.folios.nr[folio as usize]);
+        guest.classic_remove(folio);
+        taken.push(folio);
+    }
+    guest.count_memcg(memcg, Stat::pgrefill, pages);
+    if control.is_root() {
+        guest.vm[Stat::pgrefill] += pages;
+    }
+    for folio in taken {
+        take_young(guest, folio);
+        guest.folios.clear(folio, flag::ACTIVE);
+        guest.folios.set(folio, flag::WORKINGSET);
+        guest.insert_evictable(folio);
+    }
+    guest.count(memcg, Stat::pgdeactivate, pages);
+}

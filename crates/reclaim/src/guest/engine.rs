@@ -1,0 +1,26 @@
+//! What a reclaim engine is to the rest of the guest.
+
+use super::state::Guest;
+use super::vmscan::ScanControl;
+
+/// An engine: which lists pages are on, how accesses move them, and which go first.
+///
+/// An engine has no state of its own; each lruvec holds what the engine keeps by lruvec.
+pub(super) trait Engine: std::fmt::Debug + Sync {
+    /// Puts a folio on the list that its flags ask for; `rotated` folios go to the cold end.
+    fn insert(&self, guest: &mut Guest, folio: u32, rotated: bool);
+    /// Takes a folio off its list; `reclaiming` if to decide about it.
+    fn remove(&self, guest: &mut Guest, folio: u32, reclaiming: bool);
+    /// A read() or write() of the folio.
+    fn mark_accessed(&self, guest: &mut Guest, folio: u32);
+    /// What to remember of an evicted folio; `target` is the group that is reclaimed.
+    fn evict(&self, guest: &mut Guest, folio: u32, target: u16) -> u64;
+    /// A folio came back whose eviction left `shadow`.
+    fn refault(&self, guest: &mut Guest, folio: u32, shadow: u64);
+    /// Takes what it can from a lruvec at the priority of `control`.
+    fn shrink_lruvec(&self, guest: &mut Guest, control: &mut ScanControl, lruvec: usize);
+    /// Looks at a mapped folio's accessed bits, clears them and says how many were set.
+    fn references(&self, guest: &mut Guest, control: &ScanControl, folio: u32) -> u32;
+    /// Whether it keeps generations.
+    fn is_mglru(&self) -> bool;
+}

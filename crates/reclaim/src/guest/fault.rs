@@ -1,0 +1,278 @@
+//! What threads do: loads and stores, read() and write(), faults.
+
+use super::stat::Stat;
+use super::state::{Guest, HUGE, NONE, flag, pte};
+
+impl Guest {
+    /// A load or store of a page of a mapping by a CPU.
+    #[inline]
+    pub fn touch(&mut self, cpu: usize, vma: u32, index: u32, write: bool) {
+        let mapping = &mut self.vmas[vma as usize];
+        let entry = &mut mapping.ptes[index as usize];
+        self.now += self.config.costs.hit_ns;
+        if *entry & pte::PRESENT != 0 && !(write && *entry & pte::PROTECTED != 0) {
+            if *entry & pte::HUGE != 0 {
+                let head = index as usize & !(HUGE - 1);
+                mapping.ptes[head] |= pte::YOUNG;
+            } else {
+                *entry |= pte::YOUNG;
+            }
+            mapping.region_young[index as usize >> 9] = true;
+            return;
+        }
+        self.fault(cpu, vma as usize, index, write);
+    }
+
+    fn enter(&mut self, cpu: usize, memcg: u16) {
+        self.cpu = cpu;
+        self.task = memcg;
+        self.finish_writes();
+    }
+
+    fn leave(&mut self) {
+        self.run_kswapds();
+        let memcg = self.task;
+        self.now += self.handle_over_high(memcg);
+    }
+
+    fn fault(&mut self, cpu: usize, vma: usize, index: u32, write: bool) {
+        let memcg = self.procs[self.vmas[vma].proc as usize].memcg;
+        self.enter(cpu, memcg);
+        self.in_fault = true;
+        self.count(memcg, Stat::pgfault, 1);
+        self.vmas[vma].region_young[index as usize >> 9] = true;
+        self.page_table(vma, index);
+        let object = self.vmas[vma].object;
+        let folio = self.objects[object as usize].pages[index as usize];
+        let entry = self.vmas[vma].ptes[index as usize];
+        if entry & pte::PRESENT != 0 && entry & pte::ZERO == 0 {
+            self.protection_fault(vma, index, folio);
+        } else if folio != NONE {
+            self.now += self.config.costs.minor_ns;
+            if self.folios.has(folio, flag::SWAPCACHE) {
+                self.swap_cache_hit(vma, folio, index, write);
+            } else {
+                self.install(vma, index, folio, write);
+                self.note_store(folio, write);
+            }
+        } else if self.objects[object as usize].swapbacked() {
+            self.swapbacked_fault(memcg, vma, index, write);
+        } else {
+            self.count(memcg, Stat::pgmajfault, 1);
+            self.now += self.config.costs.major_ns;
+            if let Some(folio) = self.read_file_page(memcg, vma, index) {
+                self.install(vma, index, folio, write);
+                self.note_store(folio, write);
+            }
+        }
+        self.in_fault = false;
+        self.leave();
+    }
+
+    fn swapbacked_fault(&mut self, memcg: u16, vma: usize, index: u32, write: bool) {
+        let object = self.vmas[vma].object;
+        if self.objects[object as usize].swap[index as usize] != NONE {
+            self.count(memcg, Stat::pgmajfault, 1);
+            self.now += self.config.costs.swap_in_ns;
+            self.swap_in(vma, index, write);
+            return;
+        }
+        if !write && !self.objects[object as usize].shmem {
+            self.now += self.config.costs.minor_ns;
+            self.vmas[vma].ptes[index as usize] =
+                pte::PRESENT | pte::YOUNG | pte::ZERO | pte::PROTECTED;
+            return;
+        }
+        if self.vmas[vma].huge && self.huge_fault(memcg, vma, index) {
+            return;
+        }
+        self.now += self.config.costs.anon_ns;
+        let Some(folio) = self.new_page(memcg, vma, index, 1) else { return };
+        self.vmas[vma].ptes[index as usize] = 0;
+        self.install(vma, index, folio, true);
+        self.lru_add(folio);
+    }
+
+    /// A huge page, if the whole of its range is free to have one.
+    fn huge_fault(&mut self, memcg: u16, vma: usize, index: u32) -> bool {
+        let first = index & !(HUGE as u32 - 1);
+        let range = first as usize..first as usize + HUGE;
+        let object = self.vmas[vma].object as usize;
+        let fits = range.end <= self.vmas[vma].ptes.len()
+            && self.vmas[vma].ptes[range.clone()].iter().all(|entry| *entry == 0)
+            && self.objects[object].swap[range.clone()].iter().all(|slot| *slot == NONE)
+            && self.objects[object].pages[range].iter().all(|page| *page == NONE);
+        if !fits {
+            return false;
+        }
+        self.now += self.config.costs.anon_ns * 64;
+        let Some(folio) = self.new_page(memcg, vma, first, HUGE as u16) else { return false };
+        self.vm[Stat::thp_fault_alloc] += 1;
+        self.install(vma, first, folio, true);
+        self.lru_add(folio);
+        true
+    }
+
+    /// Allocates, charges and places a new anonymous or shmem page; it is on no list yet.
+    fn new_page(&mut self, memcg: u16, vma: usize, index: u32, nr: u16) -> Option<u32> {
+        let object = self.vmas[vma].object;
+        let place = self.vmas[vma].offset + u64::from(index);
+        let zone = self.alloc_zone(self.vmas[vma].policy, place, nr > 1)?;
+        if !self.charge(memcg, u64::from(nr)) {
+            self.free_to_zone(zone, u64::from(nr));
+            return None;
+        }
+        let folio = self.new_folio(object, index, zone, memcg, nr, flag::SWAPBACKED | flag::DIRTY);
+        for page in index..index + u32::from(nr) {
+            self.objects[object as usize].pages[page as usize] = folio;
+        }
+        Some(folio)
+    }
+
+    /// A folio's record, with room for its links.
+    pub(super) fn new_folio(
+        &mut self,
+        object: u32,
+        index: u32,
+        zone: usize,
+        memcg: u16,
+        nr: u16,
+        flags: u16,
+    ) -> u32 {
+        let folio = self.folios.alloc(object, index, zone as u8, nr, flags);
+        self.lists.grow(folio + 1);
+        self.folios.memcg[folio as usize] = memcg;
+        self.note_resident(folio, i64::from(nr));
+        folio
+    }
+
+    /// Counts a folio's pages among its group's resident ones.
+    pub(super) fn note_resident(&mut self, folio: u32, by: i64) {
+        let group = &mut self.memcgs[self.folios.memcg[folio as usize] as usize];
+        let object = &self.objects[self.folios.object[folio as usize] as usize];
+        if !object.swapbacked() {
+            group.file += by;
+        } else if object.shmem {
+            group.file += by;
+            group.shmem += by;
+        } else {
+            group.anon += by;
+            if self.folios.nr[folio as usize] > 1 {
+                group.anon_huge += by;
+            }
+        }
+    }
+
+    /// Reads a page of a file into the page cache.
+    fn read_file_page(&mut self, memcg: u16, vma: usize, index: u32) -> Option<u32> {
+        let object = self.vmas[vma].object;
+        let place = self.vmas[vma].offset + u64::from(index);
+        let zone = self.alloc_zone(self.vmas[vma].policy, place, false)?;
+        if !self.charge(memcg, 1) {
+            self.free_to_zone(zone, 1);
+            return None;
+        }
+        let folio = self.new_folio(object, index, zone, memcg, 1, 0);
+        let shadow = self.cache_insert(object, index, folio);
+        if shadow != 0 {
+            let engine = self.engine;
+            engine.refault(self, folio, shadow);
+        }
+        self.lru_add(folio);
+        Some(folio)
+    }
+
+    /// Maps a folio's page, young.
+    pub(super) fn install(&mut self, vma: usize, index: u32, folio: u32, write: bool) {
+        let nr = self.folios.nr[folio as usize] as usize;
+        let first = self.folios.index[folio as usize] as usize;
+        self.folios.mapped[folio as usize] += 1;
+        if nr > 1 {
+            self.vmas[vma].ptes[first..first + nr].fill(pte::PRESENT | pte::HUGE);
+            self.vmas[vma].ptes[first] |= pte::YOUNG;
+            return;
+        }
+        let file = self.folios.kind(folio) == 1;
+        let protected = if file && !write { pte::PROTECTED } else { 0 };
+        self.vmas[vma].ptes[index as usize] = pte::PRESENT | pte::YOUNG | protected;
+    }
+
+    fn note_store(&mut self, folio: u32, write: bool) {
+        if !write {
+            return;
+        }
+        if self.folios.kind(folio) == 1 {
+            self.dirty_file_page(folio);
+        } else {
+            self.folios.set(folio, flag::DIRTY);
+        }
+    }
+
+    /// A store to a page that is mapped for loads only.
+    fn protection_fault(&mut self, vma: usize, index: u32, folio: u32) {
+        self.now += self.config.costs.minor_ns;
+        if folio == NONE {
+            return;
+        }
+        if self.folios.kind(folio) == 1 {
+            self.dirty_file_page(folio);
+        } else {
+            self.vm[Stat::pgreuse] += 1;
+            if self.folios.has(folio, flag::SWAPCACHE) {
+                self.free_swap_of(folio);
+            }
+            self.folios.set(folio, flag::DIRTY);
+        }
+        self.vmas[vma].ptes[index as usize] = pte::PRESENT | pte::YOUNG;
+    }
+
+    /// Gives a mapping the page tables for a page.
+    fn page_table(&mut self, vma: usize, index: u32) {
+        let region = index as usize >> 9;
+        if self.vmas[vma].has_table[region] {
+            return;
+        }
+        let proc = self.vmas[vma].proc as usize;
+        let mut tables = 1;
+        // The first table of a GiB brings its directory, a process's first one more.
+        let gib = region & !511;
+        let end = (gib + 512).min(self.vmas[vma].has_table.len());
+        if !self.vmas[vma].has_table[gib..end].iter().any(|has| *has) {
+            tables += 1;
+        }
+        if !std::mem::replace(&mut self.procs[proc].has_upper_table, true) {
+            tables += 1;
+        }
+        self.vmas[vma].has_table[region] = true;
+        let memcg = self.procs[proc].memcg;
+        for _ in 0..tables {
+            self.alloc_kernel_page();
+            self.charge(memcg, 1);
+        }
+        self.memcgs[memcg as usize].table_pages += tables;
+    }
+
+    /// pread() or pwrite() of a whole page of a file.
+    pub fn file_io(&mut self, cpu: usize, vma: u32, index: u32, write: bool) {
+        let vma = vma as usize;
+        let memcg = self.procs[self.vmas[vma].proc as usize].memcg;
+        self.enter(cpu, memcg);
+        self.now += self.config.costs.read_ns;
+        let object = self.vmas[vma].object;
+        let mut folio = self.objects[object as usize].pages[index as usize];
+        if folio == NONE {
+            self.now += self.config.costs.read_miss_ns;
+            let Some(read) = self.read_file_page(memcg, vma, index) else { return };
+            folio = read;
+        }
+        if self.objects[object as usize].last_read != index || write {
+            let engine = self.engine;
+            engine.mark_accessed(self, folio);
+        }
+        self.objects[object as usize].last_read = index;
+        if write {
+            self.dirty_file_page(folio);
+        }
+        self.leave();
+    }
+}

@@ -1,0 +1,210 @@
+//! kswapd of each node, and reclaim of a node in the allocator's fast path.
+
+use super::stat::Stat;
+use super::state::Guest;
+use super::vmscan::{CLUSTER, ScanControl};
+
+/// Runs without progress after which a node is given up.
+const MAX_FAILURES: u32 = 16;
+/// A nap after a run, in ns: a tenth of a second.
+const NAP_NS: u64 = 100_000_000;
+/// Distance up to which a node reclaims before another gives.
+const RECLAIM_DISTANCE: u32 = 30;
+
+/// kswapd of a node.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Kswapd {
+    pub(super) running: bool,
+    pending: Option<usize>,
+    failures: u32,
+    nap_until: Option<u64>,
+}
+
+impl Guest {
+    /// Wakes kswapd of every node that an allocation may use.
+    pub(super) fn wake_all(&mut self, head: usize, mask: u64) {
+        for place in 0..self.fallback[head].len() {
+            let node = self.zones[self.fallback[head][place]].node;
+            if mask >> node & 1 != 0 {
+                self.wake_kswapd(node, 2);
+            }
+        }
+    }
+
+    /// Wakes a node's kswapd unless it is hopeless or has nothing to do.
+    pub(super) fn wake_kswapd(&mut self, node: usize, class: usize) {
+        let state = &self.nodes[node];
+        if state.running || state.failures >= MAX_FAILURES {
+            return;
+        }
+        let boosted = self.boost_of(node, class) > 0;
+        if self.balanced(node, class) && !boosted {
+            return;
+        }
+        let pending = &mut self.nodes[node].pending;
+        *pending = Some(pending.map_or(class, |other| other.max(class)));
+    }
+
+    fn boost_of(&self, node: usize, class: usize) -> u64 {
+        self.zones
+            .iter()
+            .filter(|zone| zone.node == node && zone.class <= class)
+            .map(|zone| zone.boost)
+            .sum()
+    }
+
+    /// Whether some zone of a class is above its high watermark (promo in tiering mode).
+    fn balanced(&self, node: usize, class: usize) -> bool {
+        let mark = if self.knobs.numa_balancing & 2 != 0 { 3 } else { 2 };
+        self.zones.iter().filter(|zone| zone.node == node && zone.class <= class).any(|zone| {
+            let reserve = if class > zone.class { zone.reserve } else { 0 };
+            zone.free > zone.marks[mark] + zone.boost + reserve
+        })
+    }
+
+    /// Runs every kswapd that was woken, or whose nap ended out of balance.
+    pub(super) fn run_kswapds(&mut self) {
+        for node in 0..self.nr_nodes() {
+            if let Some(due) = self.nodes[node].nap_until
+                && self.now >= due
+            {
+                self.nodes[node].nap_until = None;
+                if !self.balanced(node, 2) && self.nodes[node].failures < MAX_FAILURES {
+                    self.nodes[node].pending.get_or_insert(2);
+                }
+            }
+            if let Some(class) = self.nodes[node].pending.take() {
+                self.balance_node(node, class);
+                self.nodes[node].nap_until = Some(self.now + NAP_NS);
+            }
+        }
+    }
+
+    fn balance_node(&mut self, node: usize, class: usize) {
+        self.vm[Stat::pageoutrun] += 1;
+        self.nodes[node].running = true;
+        let in_fault = std::mem::replace(&mut self.in_fault, false);
+        let seen = self.boost_of(node, class);
+        let mut boost = seen;
+        let mut total = 0;
+        let mut priority = 12;
+        let mut control = self.kswapd_control(class, boost > 0);
+        while priority >= 1 {
+            let balanced = self.balanced(node, class);
+            if !balanced && boost > 0 {
+                boost = 0;
+                control = self.kswapd_control(class, false);
+                priority = 12;
+                continue;
+            }
+            if balanced && boost == 0 {
+                break;
+            }
+            let (freed, raise) = self.kswapd_round(&mut control, node, &mut priority, boost > 0);
+            total += freed;
+            if boost > 0 && freed == 0 {
+                break;
+            }
+            boost = boost.saturating_sub(freed);
+            if raise || freed == 0 {
+                priority -= 1;
+            }
+        }
+        if total == 0 {
+            self.nodes[node].failures += 1;
+        } else {
+            self.nodes[node].failures = 0;
+        }
+        for zone in self.zones.iter_mut().filter(|zone| zone.node == node && zone.class <= class) {
+            zone.boost = 0;
+        }
+        self.nodes[node].running = false;
+        self.in_fault = in_fault;
+        let root = self.lruvec(0, node);
+        self.lruvecs[root].refaults = self.lruvecs[root].stale.activated;
+    }
+
+    fn kswapd_control(&self, class: usize, boosted: bool) -> ScanControl {
+        ScanControl {
+            class,
+            kswapd: true,
+            may_swap: !boosted,
+            may_write: !boosted,
+            may_unmap: true,
+            ..ScanControl::default()
+        }
+    }
+
+    /// One round; gives the pages freed and whether the priority goes up.
+    fn kswapd_round(
+        &mut self,
+        control: &mut ScanControl,
+        node: usize,
+        priority: &mut u32,
+        boosted: bool,
+    ) -> (u64, bool) {
+        let class = control.class;
+        let zones = self.zones.iter().filter(|zone| zone.node == node && zone.class <= class);
+        control.want = zones.map(|zone| (zone.marks[2] + zone.boost).max(CLUSTER)).sum();
+        control.priority = *priority;
+        control.scanned = 0;
+        control.reclaimed = 0;
+        self.finish_writes();
+        self.flush_if_old();
+        self.shrink_node(control, node);
+        *priority = control.priority;
+        let mut raise = control.scanned < control.want;
+        if boosted && *priority == 10 {
+            raise = false;
+        }
+        (control.reclaimed, raise)
+    }
+
+    /// Whether reclaim of a node, tried because a zone is at its mark, made room.
+    pub(super) fn node_reclaim(&mut self, zone: usize, head: usize) -> bool {
+        if self.knobs.zone_reclaim_mode == 0 {
+            return false;
+        }
+        let node = self.zones[zone].node;
+        let here = self.cpus[self.cpu].node as usize;
+        let far = self.config.distances[head][node] > RECLAIM_DISTANCE;
+        let foreign = node != here && self.config.cpus.get(node).is_some_and(|cpus| *cpus > 0);
+        if far || foreign || self.nodes[node].running {
+            return false;
+        }
+        let may_unmap = self.knobs.zone_reclaim_mode & 4 != 0;
+        let root = self.lruvec(0, node);
+        let file =
+            (self.lruvecs[root].tree_size[2] + self.lruvecs[root].tree_size[3]).max(0) as u64;
+        let managed: u64 =
+            self.zones.iter().filter(|zone| zone.node == node).map(|zone| zone.managed).sum();
+        if file <= managed / 100 {
+            return false;
+        }
+        self.nodes[node].running = true;
+        let mut control = ScanControl {
+            class: 2,
+            want: CLUSTER,
+            priority: 4,
+            may_unmap,
+            may_write: self.knobs.zone_reclaim_mode & 2 != 0,
+            may_swap: true,
+            ..ScanControl::default()
+        };
+        loop {
+            self.shrink_node(&mut control, node);
+            if control.reclaimed > 0 || control.priority == 0 {
+                break;
+            }
+            control.priority -= 1;
+        }
+        self.nodes[node].running = false;
+        let success = control.reclaimed > 0;
+        self.vm[if success { Stat::zone_reclaim_success } else { Stat::zone_reclaim_failed }] += 1;
+        if success {
+            self.nodes[node].failures = 0;
+        }
+        let zone = &self.zones[zone];
+        success && zone.free > zone.marks[1] + zone.boost + zone.reserve
+    }
+}

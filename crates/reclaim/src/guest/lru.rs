@@ -1,0 +1,166 @@
+//! Per-CPU batches in front of the lists, and the classic lists themselves.
+
+use super::stat::Stat;
+use super::state::{Guest, OFF, UNEVICTABLE_LIST, flag};
+
+/// Folios in a batch.
+const BATCH: usize = 31;
+
+impl Guest {
+    /// Queues a new folio for its list.
+    pub(super) fn lru_add(&mut self, folio: u32) {
+        if self.engine.is_mglru() && self.in_fault && !self.folios.has(folio, flag::UNEVICTABLE) {
+            self.folios.set(folio, flag::ACTIVE);
+        }
+        let cpu = self.cpu;
+        self.cpus[cpu].add.push(folio);
+        if self.cpus[cpu].add.len() >= BATCH || self.folios.nr[folio as usize] > 1 {
+            self.drain(cpu);
+        }
+    }
+
+    /// Queues a folio for activation.
+    pub(super) fn queue_activation(&mut self, folio: u32) {
+        let cpu = self.cpu;
+        if self.folios.on[folio as usize] == OFF {
+            return;
+        }
+        self.cpus[cpu].activate.push(folio);
+        if self.cpus[cpu].activate.len() >= BATCH {
+            let batch = std::mem::take(&mut self.cpus[cpu].activate);
+            self.activate_batch(&batch);
+        }
+    }
+
+    /// Queues a folio whose write ended for the tail.
+    pub(super) fn queue_rotation(&mut self, folio: u32) {
+        let busy = flag::DIRTY | flag::UNEVICTABLE;
+        if self.folios.on[folio as usize] == OFF || self.folios.has(folio, busy) {
+            return;
+        }
+        let cpu = self.cpu;
+        self.cpus[cpu].rotate.push(folio);
+        if self.cpus[cpu].rotate.len() >= BATCH {
+            let batch = std::mem::take(&mut self.cpus[cpu].rotate);
+            self.rotate_batch(&batch);
+        }
+    }
+
+    /// Empties a CPU's batches onto the lists.
+    pub(super) fn drain(&mut self, cpu: usize) {
+        let engine = self.engine;
+        let mut batch = std::mem::take(&mut self.cpus[cpu].add);
+        for folio in batch.drain(..) {
+            self.insert_evictable(folio);
+        }
+        self.cpus[cpu].add = batch;
+        if !self.cpus[cpu].rotate.is_empty() {
+            let batch = std::mem::take(&mut self.cpus[cpu].rotate);
+            self.rotate_batch(&batch);
+        }
+        if !self.cpus[cpu].activate.is_empty() {
+            let batch = std::mem::take(&mut self.cpus[cpu].activate);
+            self.activate_batch(&batch);
+        }
+        let _ = engine;
+    }
+
+    /// Puts a folio on its list, the unevictable one if it is locked.
+    pub(super) fn insert_evictable(&mut self, folio: u32) {
+        let engine = self.engine;
+        if self.folios.has(folio, flag::MLOCKED) {
+            self.folios.clear(folio, flag::ACTIVE);
+            self.folios.set(folio, flag::UNEVICTABLE);
+            self.classic_insert(folio, false);
+        } else {
+            self.folios.clear(folio, flag::UNEVICTABLE);
+            engine.insert(self, folio, false);
+        }
+    }
+
+    fn rotate_batch(&mut self, batch: &[u32]) {
+        let engine = self.engine;
+        for folio in batch.iter().copied() {
+            let on = self.folios.on[folio as usize];
+            if on == OFF
+                || on as usize == UNEVICTABLE_LIST
+                || self.folios.object[folio as usize] == u32::MAX
+            {
+                continue;
+            }
+            engine.remove(self, folio, false);
+            self.folios.clear(folio, flag::ACTIVE);
+            engine.insert(self, folio, true);
+            self.vm[Stat::pgrotated] += u64::from(self.folios.nr[folio as usize]);
+        }
+    }
+
+    fn activate_batch(&mut self, batch: &[u32]) {
+        let engine = self.engine;
+        for folio in batch.iter().copied() {
+            let on = self.folios.on[folio as usize];
+            let idle = on == OFF || on as usize == UNEVICTABLE_LIST;
+            if idle
+                || self.folios.has(folio, flag::ACTIVE)
+                || self.folios.object[folio as usize] == u32::MAX
+            {
+                continue;
+            }
+            engine.remove(self, folio, false);
+            self.folios.set(folio, flag::ACTIVE);
+            let memcg = self.folios.memcg[folio as usize];
+            let nr = u64::from(self.folios.nr[folio as usize]);
+            engine.insert(self, folio, false);
+            self.count(memcg, Stat::pgactivate, nr);
+        }
+    }
+
+    /// The classic list of a folio's flags.
+    pub(super) fn classic_list(&self, folio: u32) -> usize {
+        if self.folios.has(folio, flag::UNEVICTABLE) {
+            return UNEVICTABLE_LIST;
+        }
+        self.folios.kind(folio) * 2 + usize::from(self.folios.has(folio, flag::ACTIVE))
+    }
+
+    /// Puts a folio on its classic list.
+    pub(super) fn classic_insert(&mut self, folio: u32, at_tail: bool) {
+        let (lruvec, list) = (self.lruvec_of(folio), self.classic_list(folio));
+        if at_tail {
+            self.lists.push_back(Self::list(lruvec, list), folio);
+        } else {
+            self.lists.push_front(Self::list(lruvec, list), folio);
+        }
+        self.folios.on[folio as usize] = list as u8;
+        let nr = i64::from(self.folios.nr[folio as usize]);
+        self.resize(lruvec, list, self.class_of(folio), nr);
+    }
+
+    /// Takes a folio off its classic list.
+    pub(super) fn classic_remove(&mut self, folio: u32) {
+        let (lruvec, list) = (self.lruvec_of(folio), self.folios.on[folio as usize] as usize);
+        self.lists.del(Self::list(lruvec, list), folio);
+        self.folios.on[folio as usize] = OFF;
+        let nr = i64::from(self.folios.nr[folio as usize]);
+        self.resize(lruvec, list, self.class_of(folio), -nr);
+    }
+
+    /// Takes a folio off whatever list it is on.
+    pub(super) fn lru_remove(&mut self, folio: u32) {
+        let engine = self.engine;
+        let on = self.folios.on[folio as usize] as usize;
+        if on == UNEVICTABLE_LIST {
+            self.classic_remove(folio);
+        } else if on != usize::from(OFF) {
+            engine.remove(self, folio, false);
+        } else {
+            for cpu in 0..self.cpus.len() {
+                self.cpus[cpu].add.retain(|other| *other != folio);
+            }
+        }
+        for cpu in 0..self.cpus.len() {
+            self.cpus[cpu].activate.retain(|other| *other != folio);
+            self.cpus[cpu].rotate.retain(|other| *other != folio);
+        }
+    }
+}

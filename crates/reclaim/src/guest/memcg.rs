@@ -1,0 +1,270 @@
+//! Charging pages to memory cgroups, their limits and protection.
+
+use super::stat::Stat;
+use super::state::{Guest, Memcg};
+use super::vmscan::Caller;
+
+/// Pages that a CPU takes at once.
+const STOCK: u64 = 64;
+/// Attempts without progress before a task is killed.
+const RETRIES: u32 = 16;
+
+impl Guest {
+    pub(super) fn push_memcg(&mut self, memcg: Memcg) {
+        self.memcgs.push(memcg);
+        let nr = self.memcgs.len();
+        self.subtrees = (0..nr as u16).map(|root| self.preorder(root)).collect();
+        for memcg in &mut self.memcgs {
+            memcg.walk = vec![(None, 0); self.nodes.len()];
+        }
+        self.lruvecs.resize(nr * self.nodes.len(), super::state::Lruvec::default());
+    }
+
+    fn preorder(&self, root: u16) -> Vec<u16> {
+        let mut order = vec![root];
+        for (child, memcg) in self.memcgs.iter().enumerate() {
+            if memcg.parent == Some(root) {
+                order.extend(self.preorder(child as u16));
+            }
+        }
+        order
+    }
+
+    /// Charges pages to a group; false when the group has to be killed instead.
+    pub(super) fn charge(&mut self, memcg: u16, nr: u64) -> bool {
+        if memcg == 0 {
+            return true;
+        }
+        let mut batch = nr.max(STOCK);
+        let mut drained = false;
+        let mut retries = RETRIES;
+        let mut killed = false;
+        loop {
+            let (owner, held) = self.cpus[self.cpu].stock;
+            if owner == memcg && held >= nr {
+                self.cpus[self.cpu].stock.1 -= nr;
+                return true;
+            }
+            let Some(full) = self.try_add(memcg, batch) else {
+                self.refill_stock(memcg, batch - nr);
+                self.note_over_high(memcg, batch);
+                return true;
+            };
+            if batch > nr {
+                batch = nr;
+                continue;
+            }
+            self.count_event(full, Stat::events_max);
+            let freed = self.reclaim_memcg(full, nr, Caller::Limit);
+            let group = &self.memcgs[full as usize];
+            if group.max.saturating_sub(group.usage) >= nr {
+                continue;
+            }
+            if !drained {
+                self.drain_stocks(full);
+                drained = true;
+                continue;
+            }
+            if freed > 0 && nr <= 8 {
+                continue;
+            }
+            if retries > 0 {
+                retries -= 1;
+                continue;
+            }
+            if killed {
+                return false;
+            }
+            killed = true;
+            retries = RETRIES;
+            self.count_event(full, Stat::events_oom_kill);
+        }
+    }
+
+    /// Adds to a group and those above it, or says which is full.
+    fn try_add(&mut self, memcg: u16, nr: u64) -> Option<u16> {
+        let mut at = Some(memcg);
+        while let Some(index) = at {
+            let group = &self.memcgs[index as usize];
+            if group.usage + nr > group.max {
+                return Some(index);
+            }
+            at = group.parent;
+        }
+        self.upward(memcg, |guest, index| guest.memcgs[index as usize].usage += nr);
+        None
+    }
+
+    fn count_event(&mut self, memcg: u16, stat: Stat) {
+        self.count_memcg(memcg, stat, 1);
+    }
+
+    fn refill_stock(&mut self, memcg: u16, nr: u64) {
+        if nr == 0 {
+            return;
+        }
+        let cpu = self.cpu;
+        let (owner, held) = self.cpus[cpu].stock;
+        if owner != memcg {
+            self.uncharge_counter(owner, held);
+            self.cpus[cpu].stock = (memcg, nr);
+        } else {
+            self.cpus[cpu].stock.1 += nr;
+        }
+        if self.cpus[cpu].stock.1 > STOCK {
+            let held = std::mem::take(&mut self.cpus[cpu].stock.1);
+            self.uncharge_counter(memcg, held);
+        }
+    }
+
+    fn drain_stocks(&mut self, root: u16) {
+        for cpu in 0..self.cpus.len() {
+            let (owner, held) = self.cpus[cpu].stock;
+            if held > 0 && self.subtrees[root as usize].contains(&owner) {
+                self.cpus[cpu].stock.1 = 0;
+                self.uncharge_counter(owner, held);
+            }
+        }
+    }
+
+    /// Takes pages off a group's usage and of those above it.
+    pub(super) fn uncharge_counter(&mut self, memcg: u16, nr: u64) {
+        if memcg == 0 || nr == 0 {
+            return;
+        }
+        self.upward(memcg, |guest, index| {
+            let usage = &mut guest.memcgs[index as usize].usage;
+            *usage = usage.saturating_sub(nr);
+        });
+    }
+
+    /// Remembers that the task has to reclaim for memory.high.
+    fn note_over_high(&mut self, memcg: u16, batch: u64) {
+        let mut at = Some(memcg);
+        while let Some(index) = at {
+            let group = &self.memcgs[index as usize];
+            if group.usage > group.high {
+                self.over_high += batch;
+                return;
+            }
+            at = group.parent;
+        }
+    }
+
+    /// On the way back to user mode: reclaims what was charged over memory.high, then makes the
+    /// task sleep for what is left. Gives the ns slept.
+    pub(super) fn handle_over_high(&mut self, memcg: u16) -> u64 {
+        let pages = std::mem::take(&mut self.over_high);
+        if pages == 0 {
+            return 0;
+        }
+        let mut want = pages;
+        let mut retries = RETRIES;
+        loop {
+            let freed = self.reclaim_high(memcg, want);
+            let penalty = self.high_penalty_jiffies(memcg, pages);
+            if penalty <= 250 / 100 {
+                return 0;
+            }
+            if freed > 0 || retries > 0 {
+                retries = retries.saturating_sub(u32::from(freed == 0));
+                want = 32;
+                if freed == 0 && retries == 0 {
+                    return penalty * 4_000_000;
+                }
+                continue;
+            }
+            return penalty * 4_000_000;
+        }
+    }
+
+    fn reclaim_high(&mut self, memcg: u16, want: u64) -> u64 {
+        let mut freed = 0;
+        let mut at = Some(memcg);
+        while let Some(index) = at {
+            let group = &self.memcgs[index as usize];
+            at = group.parent;
+            if group.usage > group.high && index != 0 {
+                self.count_event(index, Stat::events_high);
+                freed += self.reclaim_memcg(index, want, Caller::High);
+            }
+        }
+        freed
+    }
+
+    fn high_penalty_jiffies(&self, memcg: u16, pages: u64) -> u64 {
+        let mut most = 0;
+        let mut at = Some(memcg);
+        while let Some(index) = at {
+            let group = &self.memcgs[index as usize];
+            at = group.parent;
+            if group.usage > group.high {
+                most = most.max(((group.usage - group.high) << 20) / group.high.max(1));
+            }
+        }
+        let penalty = ((most.saturating_mul(most).saturating_mul(250)) >> 20) >> 14;
+        (penalty * pages / STOCK).min(500)
+    }
+
+    /// Memory that slab objects take, in bytes of objects and their owner's pointers.
+    pub(super) fn charge_slab(&mut self, memcg: u16, bytes: u64, reclaimable: bool) {
+        let group = &mut self.memcgs[memcg as usize];
+        group.slab_bytes += bytes;
+        if reclaimable {
+            group.reclaimable_slab_bytes += bytes;
+        }
+        let pages = group.slab_bytes.div_ceil(4096);
+        if pages > group.slab_pages {
+            let more = pages - group.slab_pages;
+            self.memcgs[memcg as usize].slab_pages = pages;
+            self.charge(memcg, more);
+        }
+    }
+
+    /// Gives slab memory back.
+    pub(super) fn uncharge_slab(&mut self, memcg: u16, bytes: u64, reclaimable: bool) {
+        let group = &mut self.memcgs[memcg as usize];
+        group.slab_bytes = group.slab_bytes.saturating_sub(bytes);
+        if reclaimable {
+            group.reclaimable_slab_bytes = group.reclaimable_slab_bytes.saturating_sub(bytes);
+        }
+        let pages = group.slab_bytes.div_ceil(4096);
+        let less = group.slab_pages.saturating_sub(pages);
+        group.slab_pages = pages.min(group.slab_pages);
+        self.uncharge_counter(memcg, less);
+    }
+
+    /// Effective protection of a group below the reclaimed one, top-down.
+    pub(super) fn calculate_protection(&mut self, root: u16, memcg: u16) {
+        if memcg == root || self.memcgs[memcg as usize].usage == 0 {
+            return;
+        }
+        let group = &self.memcgs[memcg as usize];
+        let Some(parent) = group.parent else { return };
+        let (usage, min, low) = (group.usage, group.min, group.low);
+        if parent == root {
+            let group = &mut self.memcgs[memcg as usize];
+            (group.emin, group.elow) = (min, low);
+            return;
+        }
+        let siblings = |pick: fn(&Memcg) -> u64| -> u64 {
+            let children = self.memcgs.iter().filter(|other| other.parent == Some(parent));
+            children.map(|other| pick(other).min(other.usage)).sum()
+        };
+        let (used_min, used_low) = (siblings(|group| group.min), siblings(|group| group.low));
+        let above = &self.memcgs[parent as usize];
+        let (above_min, above_low) = (above.emin, above.elow);
+        let group = &mut self.memcgs[memcg as usize];
+        group.emin = effective(usage, min, above_min, used_min);
+        group.elow = effective(usage, low, above_low, used_low);
+    }
+}
+
+/// The share of a parent's protection that a child has (without `memory_recursiveprot`).
+fn effective(usage: u64, setting: u64, parent: u64, siblings_used: u64) -> u64 {
+    let protected = usage.min(setting);
+    if siblings_used > parent {
+        return (u128::from(protected) * u128::from(parent) / u128::from(siblings_used)) as u64;
+    }
+    protected
+}

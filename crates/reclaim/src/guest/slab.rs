@@ -1,0 +1,65 @@
+//! Shrinkers: the arithmetic, leaves of shadows, and dentries.
+
+use super::stat::Stat;
+use super::state::Guest;
+use super::vmscan::ScanControl;
+
+/// Objects scanned at once.
+const BATCH: u64 = 128;
+/// The same of a file system's dentries and inodes.
+const SUPER_BATCH: u64 = 1024;
+/// Bytes of a dentry and its owner's pointer.
+pub(super) const DENTRY_BYTES: u64 = 200;
+
+/// Unused dentries of a group, oldest first.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Dentries {
+    pub(super) nr: u64,
+}
+
+/// How much of a shrinker's objects to scan: batches, and the work to defer.
+fn plan(count: u64, batch: u64, seeks: u64, priority: u32, deferred: u64) -> (Vec<u64>, u64) {
+    let delta = if seeks == 0 { count / 2 } else { (count >> priority) * 4 / seeks };
+    let mut total = ((deferred >> priority) + delta).min(2 * count);
+    let mut scans = Vec::new();
+    let mut scanned = 0;
+    while total >= batch || total >= count {
+        let nr = batch.min(total);
+        if nr == 0 {
+            break;
+        }
+        scans.push(nr);
+        scanned += nr;
+        total -= nr;
+    }
+    (scans, (deferred + delta).saturating_sub(scanned).min(2 * count))
+}
+
+impl Guest {
+    /// Offers a share of a group's slab objects to their shrinkers.
+    pub(super) fn shrink_slab(&mut self, control: &ScanControl, memcg: u16, node: usize) {
+        let lruvec = self.lruvec(memcg, node);
+        let leaves = self.count_shadow_leaves(lruvec);
+        if leaves > 0 {
+            let deferred = self.lruvecs[lruvec].deferred[0];
+            let (scans, left) = plan(leaves, BATCH, 0, control.priority, deferred);
+            self.lruvecs[lruvec].deferred[0] = left;
+            for nr in scans {
+                self.vm[Stat::slabs_scanned] += nr;
+                self.scan_shadow_leaves(lruvec, nr);
+            }
+        }
+        let dentries = self.memcgs[memcg as usize].dentries.nr;
+        if dentries > 0 && node == 0 {
+            let deferred = self.lruvecs[lruvec].deferred[1];
+            let (scans, left) = plan(dentries, SUPER_BATCH, 2, control.priority, deferred);
+            self.lruvecs[lruvec].deferred[1] = left;
+            for nr in scans {
+                self.vm[Stat::slabs_scanned] += nr;
+                let freed = nr.min(self.memcgs[memcg as usize].dentries.nr);
+                self.memcgs[memcg as usize].dentries.nr -= freed;
+                self.uncharge_slab(memcg, freed * DENTRY_BYTES, true);
+            }
+        }
+    }
+}

@@ -1,0 +1,483 @@
+//! The state of a guest: folios, lruvecs, memory cgroups, objects, mappings, CPUs.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::engine::Engine;
+use super::stat::{NumaStats, Stat, Stats};
+use super::swap::Swap;
+use super::writeback::Dirty;
+use super::zone::Zone;
+use super::{Config, Knobs};
+use crate::list::{List, Lists};
+
+/// "No such thing" in vectors of ids.
+pub(super) const NONE: u32 = u32::MAX;
+/// Not on a list.
+pub(super) const OFF: u8 = u8::MAX;
+/// Lists of a lruvec: five of the classic engine, four generations by type and zone.
+pub(super) const NR_LISTS: usize = 5 + 4 * 2 * 3;
+/// The list of pages that cannot be evicted.
+pub(super) const UNEVICTABLE_LIST: usize = 4;
+/// Pages in a huge page.
+pub(super) const HUGE: usize = 512;
+
+/// Bits of a folio.
+pub(super) mod flag {
+    pub(crate) const ACTIVE: u16 = 1;
+    pub(crate) const REFERENCED: u16 = 2;
+    pub(crate) const WORKINGSET: u16 = 4;
+    pub(crate) const DIRTY: u16 = 8;
+    pub(crate) const WRITEBACK: u16 = 16;
+    pub(crate) const RECLAIM: u16 = 32;
+    /// Goes to swap: anonymous and shmem.
+    pub(crate) const SWAPBACKED: u16 = 64;
+    pub(crate) const SWAPCACHE: u16 = 128;
+    pub(crate) const MLOCKED: u16 = 256;
+    pub(crate) const READAHEAD: u16 = 512;
+    pub(crate) const UNEVICTABLE: u16 = 1024;
+    pub(crate) const ISOLATED: u16 = 2048;
+}
+
+/// Bits of a page table entry.
+pub(super) mod pte {
+    pub(crate) const PRESENT: u8 = 1;
+    pub(crate) const YOUNG: u8 = 2;
+    /// Stores fault.
+    pub(crate) const PROTECTED: u8 = 4;
+    /// Part of a huge mapping.
+    pub(crate) const HUGE: u8 = 8;
+    /// The shared page of zeros.
+    pub(crate) const ZERO: u8 = 16;
+    /// Marked for a hint fault.
+    pub(crate) const HINT: u8 = 32;
+}
+
+/// Folios, a field an array.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Folios {
+    pub(super) flags: Vec<u16>,
+    pub(super) memcg: Vec<u16>,
+    pub(super) zone: Vec<u8>,
+    pub(super) object: Vec<u32>,
+    pub(super) index: Vec<u32>,
+    /// The list of its lruvec that it is on.
+    pub(super) on: Vec<u8>,
+    /// Its own generation, seq modulo 4.
+    pub(super) generation: Vec<u8>,
+    /// Accesses counted beyond the second.
+    pub(super) refs: Vec<u8>,
+    /// Base pages.
+    pub(super) nr: Vec<u16>,
+    /// Mappings that have it in their page tables.
+    pub(super) mapped: Vec<u16>,
+    /// When the scan marked it for a hint fault, ms.
+    pub(super) stamp_ms: Vec<u32>,
+    free: Vec<u32>,
+}
+
+impl Folios {
+    pub(super) fn alloc(&mut self, object: u32, index: u32, zone: u8, nr: u16, flags: u16) -> u32 {
+        if let Some(folio) = self.free.pop() {
+            let f = folio as usize;
+            (self.flags[f], self.memcg[f], self.zone[f], self.nr[f]) = (flags, 0, zone, nr);
+            (self.object[f], self.index[f]) = (object, index);
+            (self.on[f], self.generation[f], self.refs[f], self.mapped[f]) = (OFF, OFF, 0, 0);
+            self.stamp_ms[f] = 0;
+            return folio;
+        }
+        self.flags.push(flags);
+        self.memcg.push(0);
+        self.zone.push(zone);
+        self.object.push(object);
+        self.index.push(index);
+        self.on.push(OFF);
+        self.generation.push(OFF);
+        self.refs.push(0);
+        self.nr.push(nr);
+        self.mapped.push(0);
+        self.stamp_ms.push(0);
+        self.flags.len() as u32 - 1
+    }
+
+    pub(super) fn release(&mut self, folio: u32) {
+        self.object[folio as usize] = NONE;
+        self.free.push(folio);
+    }
+
+    pub(super) fn has(&self, folio: u32, flags: u16) -> bool {
+        self.flags[folio as usize] & flags != 0
+    }
+
+    pub(super) fn set(&mut self, folio: u32, flags: u16) {
+        self.flags[folio as usize] |= flags;
+    }
+
+    pub(super) fn clear(&mut self, folio: u32, flags: u16) {
+        self.flags[folio as usize] &= !flags;
+    }
+
+    /// Clears and says whether any was set.
+    pub(super) fn take(&mut self, folio: u32, flags: u16) -> bool {
+        let had = self.has(folio, flags);
+        self.clear(folio, flags);
+        had
+    }
+
+    /// 0 for pages that go to swap, 1 for file pages.
+    pub(super) fn kind(&self, folio: u32) -> usize {
+        usize::from(!self.has(folio, flag::SWAPBACKED))
+    }
+}
+
+/// The multi-generation state of a lruvec.
+#[derive(Clone, Debug)]
+pub(super) struct Generations {
+    pub(super) max_seq: u64,
+    pub(super) min_seq: [u64; 2],
+    /// By generation, type, zone.
+    pub(super) nr: [[[i64; 3]; 2]; 4],
+    pub(super) refaulted: [[u64; 4]; 2],
+    pub(super) evicted: [[u64; 4]; 2],
+    pub(super) protected: [[u64; 4]; 2],
+    pub(super) avg_refaulted: [[u64; 4]; 2],
+    pub(super) avg_total: [[u64; 4]; 2],
+    /// Seq of the last finished walk.
+    pub(super) walked_seq: u64,
+    /// Regions of page tables worth a walk, by parity of seq; absent until first cleared.
+    pub(super) filters: [Option<Vec<u64>>; 2],
+}
+
+impl Default for Generations {
+    fn default() -> Self {
+        Self {
+            max_seq: 3,
+            min_seq: [0; 2],
+            nr: [[[0; 3]; 2]; 4],
+            refaulted: [[0; 4]; 2],
+            evicted: [[0; 4]; 2],
+            protected: [[0; 4]; 2],
+            avg_refaulted: [[0; 4]; 2],
+            avg_total: [[0; 4]; 2],
+            walked_seq: 2,
+            filters: [None, None],
+        }
+    }
+}
+
+/// Statistics as of the last flush.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Stale {
+    /// Of the subtree, by list.
+    pub(super) size: [u64; 5],
+    /// Of the group alone, all lists and slab.
+    pub(super) own_pages: u64,
+    pub(super) activated: [u64; 2],
+}
+
+/// Lists of a memory cgroup on a node.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Lruvec {
+    /// By list and zone, exact.
+    pub(super) size: [[i64; 3]; 5],
+    /// Of the subtree, by list.
+    pub(super) tree_size: [i64; 5],
+    /// workingset_activate of the subtree.
+    pub(super) activated: [u64; 2],
+    pub(super) stale: Stale,
+    pub(super) cost: [u64; 2],
+    /// Snapshot of activations at the last reclaim.
+    pub(super) refaults: [u64; 2],
+    /// Evictions and activations, a clock for refault distances.
+    pub(super) age: u64,
+    pub(super) generations: Generations,
+    /// Leaves that hold only shadows, oldest first: object, leaf, stamp.
+    pub(super) shadow_leaves: VecDeque<(u32, u32, u32)>,
+    pub(super) nr_shadow_leaves: u64,
+    /// Deferred work of the shrinkers: shadow leaves, dentries.
+    pub(super) deferred: [u64; 2],
+}
+
+impl Lruvec {
+    pub(super) fn len(&self, list: usize, class: usize) -> u64 {
+        self.size[list][..=class].iter().sum::<i64>().max(0) as u64
+    }
+}
+
+/// A memory cgroup; 0 is the root.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Memcg {
+    pub(super) name: String,
+    pub(super) parent: Option<u16>,
+    pub(super) usage: u64,
+    pub(super) max: u64,
+    pub(super) high: u64,
+    pub(super) low: u64,
+    pub(super) min: u64,
+    pub(super) emin: u64,
+    pub(super) elow: u64,
+    pub(super) swap: u64,
+    pub(super) swap_max: u64,
+    pub(super) stats: Stats,
+    /// Own resident pages: anonymous, file, shmem.
+    pub(super) anon: i64,
+    pub(super) file: i64,
+    pub(super) shmem: i64,
+    pub(super) anon_huge: i64,
+    pub(super) dirty: i64,
+    pub(super) writeback: i64,
+    pub(super) zswapped: i64,
+    pub(super) table_pages: u64,
+    pub(super) slab_bytes: u64,
+    pub(super) slab_pages: u64,
+    pub(super) reclaimable_slab_bytes: u64,
+    pub(super) online: bool,
+    /// Position and round of the shared walk over the subtree, by node.
+    pub(super) walk: Vec<(Option<u16>, u64)>,
+    pub(super) dentries: super::slab::Dentries,
+}
+
+/// Something with pages: an anonymous region, a tmpfs file, a file.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Object {
+    /// Resident folio of each page.
+    pub(super) pages: Vec<u32>,
+    /// Swap slot of each page (of objects that go to swap).
+    pub(super) swap: Vec<u32>,
+    /// Shadow of each page (of files), 0 for none.
+    pub(super) shadow: Vec<u64>,
+    /// Mappings of it.
+    pub(super) vmas: Vec<u32>,
+    pub(super) leaves: Vec<Leaf>,
+    pub(super) shmem: bool,
+    /// The disk it is on, for files that are written.
+    pub(super) disk: Option<u8>,
+    /// Page where the last read() ended.
+    pub(super) last_read: u32,
+}
+
+impl Object {
+    pub(super) fn swapbacked(&self) -> bool {
+        !self.swap.is_empty()
+    }
+}
+
+/// A leaf of 64 slots of a file's tree.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Leaf {
+    pub(super) pages: u8,
+    pub(super) shadows: u8,
+    pub(super) memcg: u16,
+    pub(super) stamp: u32,
+    pub(super) charged: bool,
+}
+
+/// A mapping of an object into a process.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Vma {
+    pub(super) object: u32,
+    pub(super) proc: u16,
+    pub(super) ptes: Vec<u8>,
+    /// Accessed bit of each 2 MiB region.
+    pub(super) region_young: Vec<bool>,
+    pub(super) has_table: Vec<bool>,
+    /// First of its regions' numbers in filters.
+    pub(super) first_region: u32,
+    pub(super) policy: super::Policy,
+    /// Page of the mapping that index 0 has, for interleaving.
+    pub(super) offset: u64,
+    pub(super) huge: bool,
+    pub(super) locked: bool,
+    /// Swap readahead: page of the last fault, window, hits.
+    pub(super) readahead: Option<(u32, u32, u32)>,
+}
+
+/// A process.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Process {
+    pub(super) memcg: u16,
+    pub(super) vmas: Vec<u32>,
+    /// Whether the next walk takes all of it.
+    pub(super) fresh: bool,
+    pub(super) has_upper_table: bool,
+}
+
+/// A CPU: batches, charge stock, page lists.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Cpu {
+    pub(super) node: u8,
+    pub(super) add: Vec<u32>,
+    pub(super) rotate: Vec<u32>,
+    pub(super) activate: Vec<u32>,
+    pub(super) stock: (u16, u64),
+}
+
+/// The machine with all that runs out of memory on it.
+#[derive(Debug)]
+pub struct Guest {
+    pub(super) config: Config,
+    pub(super) knobs: Knobs,
+    pub(super) engine: &'static dyn Engine,
+    pub(super) now: u64,
+    pub(super) folios: Folios,
+    pub(super) lists: Lists,
+    pub(super) lruvecs: Vec<Lruvec>,
+    pub(super) memcgs: Vec<Memcg>,
+    /// Pre-order of each group's subtree.
+    pub(super) subtrees: Vec<Vec<u16>>,
+    pub(super) zones: Vec<Zone>,
+    /// By node: zones to try, near first.
+    pub(super) fallback: Vec<Vec<usize>>,
+    pub(super) nodes: Vec<super::kswapd::Kswapd>,
+    pub(super) numa: Vec<NumaStats>,
+    pub(super) cpus: Vec<Cpu>,
+    pub(super) objects: Vec<Object>,
+    pub(super) vmas: Vec<Vma>,
+    pub(super) procs: Vec<Process>,
+    pub(super) swap: Swap,
+    pub(super) dirty: Dirty,
+    pub(super) vm: Stats,
+    pub(super) next_flush: u64,
+    pub(super) last_flush: u64,
+    pub(super) in_fault: bool,
+    pub(super) walk_exists: bool,
+    pub(super) nr_regions: u32,
+    /// Pages that ended a write, due at.
+    pub(super) writes: BTreeMap<(u64, u64), u32>,
+    pub(super) write_seq: u64,
+    pub(super) paths: BTreeMap<String, u32>,
+    pub(super) cpu: usize,
+    pub(super) task: u16,
+    pub(super) over_high: u64,
+}
+
+impl Guest {
+    pub(super) fn nr_nodes(&self) -> usize {
+        self.nodes.len()
+    }
+
+    pub(super) fn node_of(&self, folio: u32) -> usize {
+        self.zones[self.folios.zone[folio as usize] as usize].node
+    }
+
+    pub(super) fn class_of(&self, folio: u32) -> usize {
+        self.zones[self.folios.zone[folio as usize] as usize].class
+    }
+
+    pub(super) fn lruvec_of(&self, folio: u32) -> usize {
+        self.folios.memcg[folio as usize] as usize * self.nr_nodes() + self.node_of(folio)
+    }
+
+    pub(super) fn lruvec(&self, memcg: u16, node: usize) -> usize {
+        memcg as usize * self.nr_nodes() + node
+    }
+
+    pub(super) fn memcg_of_lruvec(&self, lruvec: usize) -> u16 {
+        (lruvec / self.nr_nodes()) as u16
+    }
+
+    pub(super) fn list(lruvec: usize, list: usize) -> List {
+        List((lruvec * NR_LISTS + list) as u32)
+    }
+
+    /// A group and all above it.
+    pub(super) fn ancestors(&self, memcg: u16) -> impl Iterator<Item = u16> + use<> {
+        let parents: Vec<Option<u16>> = self.memcgs.iter().map(|memcg| memcg.parent).collect();
+        std::iter::successors(Some(memcg), move |memcg| parents[*memcg as usize])
+    }
+
+    /// Calls for a group and all above it.
+    pub(super) fn upward(&mut self, memcg: u16, mut each: impl FnMut(&mut Self, u16)) {
+        let mut at = Some(memcg);
+        while let Some(memcg) = at {
+            each(self, memcg);
+            at = self.memcgs[memcg as usize].parent;
+        }
+    }
+
+    /// Counts an event of a group, of those above it, and of the machine.
+    pub(super) fn count(&mut self, memcg: u16, stat: Stat, nr: u64) {
+        self.vm[stat] += nr;
+        self.count_memcg(memcg, stat, nr);
+    }
+
+    /// Counts an event of a group and those above it only.
+    pub(super) fn count_memcg(&mut self, memcg: u16, stat: Stat, nr: u64) {
+        let mut at = Some(memcg);
+        while let Some(memcg) = at {
+            let memcg = &mut self.memcgs[memcg as usize];
+            memcg.stats[stat] += nr;
+            at = memcg.parent;
+        }
+    }
+
+    pub(super) fn resize(&mut self, lruvec: usize, list: usize, class: usize, by: i64) {
+        self.lruvecs[lruvec].size[list][class] += by;
+        let (node, nr_nodes) = (lruvec % self.nr_nodes(), self.nr_nodes());
+        let mut at = Some((lruvec / nr_nodes) as u16);
+        while let Some(memcg) = at {
+            self.lruvecs[memcg as usize * nr_nodes + node].tree_size[list] += by;
+            at = self.memcgs[memcg as usize].parent;
+        }
+    }
+
+    /// Advances the clock for refault distances of a lruvec and those above it.
+    pub(super) fn age(&mut self, lruvec: usize, by: u64) {
+        let (node, nr_nodes) = (lruvec % self.nr_nodes(), self.nr_nodes());
+        let mut at = Some((lruvec / nr_nodes) as u16);
+        while let Some(memcg) = at {
+            self.lruvecs[memcg as usize * nr_nodes + node].age += by;
+            at = self.memcgs[memcg as usize].parent;
+        }
+    }
+
+    /// Notes cost of a type, and lets old cost decay.
+    pub(super) fn note_cost(&mut self, lruvec: usize, kind: usize, by: u64) {
+        if by == 0 {
+            return;
+        }
+        let (node, nr_nodes) = (lruvec % self.nr_nodes(), self.nr_nodes());
+        let mut at = Some((lruvec / nr_nodes) as u16);
+        while let Some(memcg) = at {
+            let lruvec = &mut self.lruvecs[memcg as usize * nr_nodes + node];
+            lruvec.cost[kind] += by;
+            let pages: u64 = lruvec.stale.size[..4].iter().sum();
+            if lruvec.cost[0] + lruvec.cost[1] > pages / 4 {
+                lruvec.cost[0] /= 2;
+                lruvec.cost[1] /= 2;
+            }
+            at = self.memcgs[memcg as usize].parent;
+        }
+    }
+
+    /// Brings the statistics that reclaim decides by up to date.
+    pub(super) fn flush_stats(&mut self) {
+        self.last_flush = self.now;
+        let nr_nodes = self.nr_nodes();
+        for (index, lruvec) in self.lruvecs.iter_mut().enumerate() {
+            let slab =
+                if index % nr_nodes == 0 { self.memcgs[index / nr_nodes].slab_pages } else { 0 };
+            let own: i64 = lruvec.size.iter().flatten().sum();
+            lruvec.stale = Stale {
+                size: lruvec.tree_size.map(|pages| pages.max(0) as u64),
+                own_pages: own.max(0) as u64 + slab,
+                activated: lruvec.activated,
+            };
+        }
+    }
+
+    /// Forces a flush when the last one is over 4 s old.
+    pub(super) fn flush_if_old(&mut self) {
+        if self.now > self.last_flush + 4_000_000_000 {
+            self.flush_stats();
+        }
+    }
+
+    /// Whether a list of inactive pages is low, by statistics that may be old.
+    pub(super) fn inactive_is_low(&self, lruvec: usize, kind: usize) -> bool {
+        let stale = &self.lruvecs[lruvec].stale;
+        let (inactive, active) = (stale.size[kind * 2], stale.size[kind * 2 + 1]);
+        let gb = (inactive + active) >> 18;
+        let ratio = if gb == 0 { 1 } else { (10 * gb).isqrt() };
+        inactive * ratio < active
+    }
+}

@@ -1,0 +1,324 @@
+//! Swap: slots, the swap cache, readahead, zswap, devices.
+
+use std::collections::VecDeque;
+
+use super::stat::Stat;
+use super::state::{Guest, NONE, flag, pte};
+
+/// What swap is on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Device {
+    /// There is none.
+    #[default]
+    None,
+    /// Memory: no swap cache, no readahead, a write is done at once.
+    Synchronous,
+    /// A disk: a request ends after so many ns.
+    Disk { latency_ns: u64 },
+}
+
+/// Swap slots.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Swap {
+    pub(super) device: Device,
+    shadows: Vec<u64>,
+    owners: Vec<u16>,
+    compressed: Vec<bool>,
+    used: u64,
+    unused: VecDeque<u32>,
+    pub(super) zswap: bool,
+    pub(super) page_cluster: u32,
+    /// Bytes in the compressed store.
+    zswap_bytes: u64,
+}
+
+/// Bytes that a page of one value and zeros takes when compressed.
+const COMPRESSED_BYTES: u64 = 40;
+
+impl Swap {
+    pub(super) fn new(device: Device, pages: u64, zswap: bool, page_cluster: u32) -> Self {
+        // The first page of an area is its header.
+        let nr = pages.saturating_sub(1) as usize;
+        Self {
+            device,
+            shadows: vec![0; nr],
+            owners: vec![0; nr],
+            compressed: vec![false; nr],
+            used: 0,
+            unused: (0..nr as u32).collect(),
+            zswap,
+            page_cluster,
+            zswap_bytes: 0,
+        }
+    }
+
+    pub(super) fn total(&self) -> u64 {
+        self.shadows.len() as u64
+    }
+
+    pub(super) fn free(&self) -> u64 {
+        self.unused.len() as u64
+    }
+
+    pub(super) fn keep_shadow(&mut self, slot: u32, shadow: u64) {
+        if let Some(kept) = self.shadows.get_mut(slot as usize) {
+            *kept = shadow;
+        }
+    }
+}
+
+impl Guest {
+    /// Gives a folio swap slots and charges them; false when there are none.
+    pub(super) fn add_to_swap(&mut self, folio: u32) -> bool {
+        let nr = u32::from(self.folios.nr[folio as usize]);
+        let memcg = self.folios.memcg[folio as usize];
+        if self.swap.free() < u64::from(nr) || self.swap_left(memcg) < u64::from(nr) {
+            return false;
+        }
+        let (object, first) =
+            (self.folios.object[folio as usize] as usize, self.folios.index[folio as usize]);
+        for index in first..first + nr {
+            let Some(slot) = self.swap.unused.pop_front() else { return false };
+            self.swap.owners[slot as usize] = memcg;
+            self.swap.shadows[slot as usize] = 0;
+            self.swap.used += 1;
+            self.objects[object].swap[index as usize] = slot;
+        }
+        self.upward(memcg, |guest, index| guest.memcgs[index as usize].swap += u64::from(nr));
+        self.folios.set(folio, flag::SWAPCACHE);
+        true
+    }
+
+    fn free_slot(&mut self, object: u32, index: u32) {
+        let slot = std::mem::replace(&mut self.objects[object as usize].swap[index as usize], NONE);
+        if slot == NONE {
+            return;
+        }
+        let memcg = self.swap.owners[slot as usize];
+        self.drop_compressed(slot);
+        self.swap.unused.push_back(slot);
+        self.swap.used -= 1;
+        self.upward(memcg, |guest, index| {
+            let swap = &mut guest.memcgs[index as usize].swap;
+            *swap = swap.saturating_sub(1);
+        });
+    }
+
+    fn drop_compressed(&mut self, slot: u32) {
+        if std::mem::replace(&mut self.swap.compressed[slot as usize], false) {
+            let memcg = self.swap.owners[slot as usize];
+            self.memcgs[memcg as usize].zswapped -= 1;
+            self.swap.zswap_bytes -= COMPRESSED_BYTES;
+            self.uncharge_slab(memcg, COMPRESSED_BYTES, false);
+        }
+    }
+
+    /// Frees the slots of a folio in the swap cache, which makes it dirty.
+    pub(super) fn free_swap_of(&mut self, folio: u32) {
+        let (object, first) =
+            (self.folios.object[folio as usize], self.folios.index[folio as usize]);
+        for index in first..first + u32::from(self.folios.nr[folio as usize]) {
+            self.free_slot(object, index);
+        }
+        self.folios.clear(folio, flag::SWAPCACHE);
+        self.folios.set(folio, flag::DIRTY);
+    }
+
+    /// Whether slots should be freed as soon as their pages are back.
+    pub(super) fn swap_full(&self, folio: u32) -> bool {
+        if self.swap.used * 2 > self.swap.total() {
+            return true;
+        }
+        let mut at = Some(self.folios.memcg[folio as usize]);
+        while let Some(index) = at {
+            let group = &self.memcgs[index as usize];
+            if group.swap_max != u64::MAX && group.swap * 2 >= group.swap_max {
+                return true;
+            }
+            at = group.parent;
+        }
+        false
+    }
+
+    /// Starts the write of a folio in the swap cache; true if it is done at once.
+    pub(super) fn write_to_swap(&mut self, folio: u32, nr: u64) -> bool {
+        let memcg = self.folios.memcg[folio as usize];
+        if self.swap.zswap && nr == 1 {
+            let (object, index) =
+                (self.folios.object[folio as usize], self.folios.index[folio as usize]);
+            let slot = self.objects[object as usize].swap[index as usize];
+            if !std::mem::replace(&mut self.swap.compressed[slot as usize], true) {
+                self.memcgs[memcg as usize].zswapped += 1;
+                self.swap.zswap_bytes += COMPRESSED_BYTES;
+                self.charge_slab(memcg, COMPRESSED_BYTES, false);
+            }
+            self.count(memcg, Stat::zswpout, 1);
+            return true;
+        }
+        self.count(memcg, Stat::pswpout, nr);
+        if nr > 1 {
+            self.vm[Stat::thp_swpout] += 1;
+        }
+        match self.swap.device {
+            Device::Disk { latency_ns } => {
+                self.folios.set(folio, flag::WRITEBACK);
+                self.note_writeback(folio, 1);
+                self.write_seq += 1;
+                self.now += self.config.costs.swap_write_ns;
+                self.writes.insert((self.now + latency_ns, self.write_seq), folio);
+                false
+            }
+            _ => true,
+        }
+    }
+
+    /// A fault on a page that is in swap. Gives whether it was major.
+    pub(super) fn swap_in(&mut self, vma: usize, index: u32, write: bool) -> bool {
+        let object = self.vmas[vma].object;
+        let synchronous = self.swap.device == Device::Synchronous && !self.swap.zswap;
+        let direct = synchronous && !self.objects[object as usize].shmem;
+        let folio = if direct {
+            self.read_slot(vma, object, index, false)
+        } else {
+            self.read_ahead(vma, object, index)
+        };
+        let Some(folio) = folio else { return true };
+        if direct {
+            self.free_swap_of(folio);
+        } else if !synchronous {
+            self.wait_for_disk();
+        }
+        self.map_swapped(vma, object, folio, index, write);
+        true
+    }
+
+    fn wait_for_disk(&mut self) {
+        if let Device::Disk { latency_ns } = self.swap.device
+            && !self.swap.zswap
+        {
+            self.now += latency_ns;
+            self.finish_writes();
+        }
+    }
+
+    /// A fault on a page that is in the swap cache and not mapped.
+    pub(super) fn swap_cache_hit(&mut self, vma: usize, folio: u32, index: u32, write: bool) {
+        let readahead = self.folios.take(folio, flag::READAHEAD);
+        if readahead {
+            self.vm[Stat::swap_ra_hit] += 1;
+        }
+        let (_, window, hits) = self.vmas[vma].readahead.unwrap_or((index, 0, 4));
+        let hits = (hits + u32::from(readahead)).min(63);
+        self.vmas[vma].readahead = Some((index, window, hits));
+        let object = self.vmas[vma].object;
+        self.map_swapped(vma, object, folio, index, write);
+    }
+
+    fn map_swapped(&mut self, vma: usize, object: u32, folio: u32, index: u32, write: bool) {
+        if self.objects[object as usize].shmem {
+            // A page of tmpfs leaves the swap cache for the page cache.
+            self.free_swap_of(folio);
+        } else if self.folios.has(folio, flag::SWAPCACHE) {
+            let locked = self.vmas[vma].locked;
+            if write || locked || self.swap_full(folio) {
+                self.free_swap_of(folio);
+            }
+        }
+        self.install(vma, index, folio, write);
+        if write {
+            self.folios.set(folio, flag::DIRTY);
+        } else if self.folios.has(folio, flag::SWAPCACHE) {
+            self.vmas[vma].ptes[index as usize] |= pte::PROTECTED;
+        }
+    }
+
+    /// Reads one slot into a new folio that is charged to whoever owned the slot.
+    fn read_slot(&mut self, vma: usize, object: u32, index: u32, ahead: bool) -> Option<u32> {
+        let slot = self.objects[object as usize].swap[index as usize];
+        let memcg = self.swap.owners[slot as usize];
+        let zone = self.alloc_zone(
+            self.vmas[vma].policy,
+            self.vmas[vma].offset + u64::from(index),
+            false,
+        )?;
+        if !self.charge(memcg, 1) {
+            self.free_to_zone(zone, 1);
+            return None;
+        }
+        let shmem = self.objects[object as usize].shmem;
+        let mut flags = flag::SWAPBACKED | flag::SWAPCACHE;
+        if ahead {
+            flags |= flag::READAHEAD;
+        }
+        let folio = self.new_folio(object, index, zone, memcg, 1, flags);
+        self.objects[object as usize].pages[index as usize] = folio;
+        let shadow = std::mem::take(&mut self.swap.shadows[slot as usize]);
+        if shadow != 0 {
+            let engine = self.engine;
+            engine.refault(self, folio, shadow);
+        }
+        let _ = shmem;
+        self.lru_add(folio);
+        if self.swap.compressed[slot as usize] {
+            self.drop_compressed(slot);
+            self.folios.set(folio, flag::DIRTY);
+            self.count(memcg, Stat::zswpin, 1);
+        } else {
+            self.count(memcg, Stat::pswpin, 1);
+        }
+        Some(folio)
+    }
+
+    /// Reads the faulting page and its neighbours in the mapping, by the window of past hits.
+    fn read_ahead(&mut self, vma: usize, object: u32, index: u32) -> Option<u32> {
+        let most = 1u32 << self.swap.page_cluster.min(5);
+        let shmem = self.objects[object as usize].shmem;
+        let (mut first, mut last) = (index, index + 1);
+        if most > 1 && !shmem {
+            let (page, previous, hits) = self.vmas[vma].readahead.unwrap_or((0, 0, 4));
+            let window = window(page, index, hits, most, previous);
+            self.vmas[vma].readahead = Some((index, window, 0));
+            if window > 1 {
+                (first, last) = if index == page + 1 {
+                    (index, index + window)
+                } else if page == index + 1 {
+                    ((index + 1).saturating_sub(window), index + 1)
+                } else {
+                    let left = (window - 1) / 2;
+                    (index.saturating_sub(left), index + window - left)
+                };
+                // A window does not leave its page table.
+                let table = index & !511;
+                first = first.max(table);
+                last = last.min(table + 512).min(self.vmas[vma].ptes.len() as u32);
+            }
+        }
+        let mut found = None;
+        for page in first..last {
+            let swapped = self.objects[object as usize].swap[page as usize] != NONE;
+            if !swapped || self.objects[object as usize].pages[page as usize] != NONE {
+                continue;
+            }
+            let folio = self.read_slot(vma, object, page, page != index);
+            if page == index {
+                found = folio;
+            } else if folio.is_some() {
+                self.vm[Stat::swap_ra] += 1;
+            }
+        }
+        found
+    }
+}
+
+/// Pages to read: more after hits, one after a miss that is no neighbour.
+fn window(previous_page: u32, page: u32, hits: u32, most: u32, previous_window: u32) -> u32 {
+    let mut pages = hits + 2;
+    if pages == 2 {
+        if page != previous_page.wrapping_add(1) && page != previous_page.wrapping_sub(1) {
+            pages = 1;
+        }
+    } else {
+        pages = pages.next_power_of_two().max(4);
+    }
+    pages.min(most).max(previous_window / 2)
+}

@@ -1,0 +1,63 @@
+//! Demotion: reclaim that moves pages to a slower node instead of freeing them.
+
+use super::shrink::Outcome;
+use super::stat::Stat;
+use super::state::{Guest, flag};
+use super::vmscan::ScanControl;
+
+impl Guest {
+    /// The slower node next to a node, if demotion is on.
+    fn demotion_target(&self, node: usize) -> Option<usize> {
+        if !self.knobs.demotion {
+            return None;
+        }
+        let tier = *self.config.tiers.get(node)?;
+        let slower = (0..self.nr_nodes()).filter(|other| self.config.tiers[*other] > tier);
+        slower.min_by_key(|other| {
+            (self.config.tiers[*other], self.config.distances[node][*other], *other)
+        })
+    }
+
+    /// Whether pages of a node can be demoted by this reclaim.
+    pub(super) fn can_demote(&self, node: usize, control: &ScanControl) -> bool {
+        !control.no_demotion && self.demotion_target(node).is_some()
+    }
+
+    /// Moves folios to the slower node; those that find no room are decided about as usual.
+    pub(super) fn demote(
+        &mut self,
+        control: &mut ScanControl,
+        batch: &[u32],
+        outcome: &mut Outcome,
+    ) -> u64 {
+        let mut moved = 0;
+        for folio in batch.iter().copied() {
+            let nr = u64::from(self.folios.nr[folio as usize]);
+            let target = self.demotion_target(self.node_of(folio));
+            let Some(zone) = target.and_then(|node| self.alloc_demotion(node)) else {
+                let without = control.no_demotion;
+                control.no_demotion = true;
+                if self.pageout(control, folio, nr, outcome, false) {
+                    moved += nr;
+                }
+                control.no_demotion = without;
+                continue;
+            };
+            self.move_folio(folio, zone);
+            moved += nr;
+            self.now += self.config.costs.demote_ns;
+            let stat = if control.kswapd { Stat::pgdemote_kswapd } else { Stat::pgdemote_direct };
+            self.vm[stat] += nr;
+        }
+        moved
+    }
+
+    /// Gives an isolated folio another page and puts it on its new node's list.
+    fn move_folio(&mut self, folio: u32, zone: usize) {
+        let old = self.folios.zone[folio as usize] as usize;
+        self.folios.zone[folio as usize] = zone as u8;
+        self.free_to_zone(old, 1);
+        self.folios.clear(folio, flag::ISOLATED);
+        self.lru_add(folio);
+    }
+}

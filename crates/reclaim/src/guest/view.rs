@@ -1,0 +1,132 @@
+//! Reading a guest: counters, gauges, the clock.
+
+use super::stat::{NumaStats, Stats};
+use super::state::{Guest, NONE};
+
+/// Pages and the like that a group or the machine holds now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "named as memory.stat names them")]
+pub enum Gauge {
+    Current,
+    SwapCurrent,
+    Anon,
+    File,
+    Shmem,
+    AnonThp,
+    InactiveAnon,
+    ActiveAnon,
+    InactiveFile,
+    ActiveFile,
+    Unevictable,
+    FileDirty,
+    FileWriteback,
+    SlabReclaimable,
+    Zswapped,
+}
+
+impl Guest {
+    /// The guest's clock, ns.
+    pub fn now(&self) -> u64 {
+        self.now
+    }
+
+    /// Sets the clock and does what is due; an idle machine does not flush statistics before it
+    /// wakes.
+    pub fn advance(&mut self, to: u64) {
+        self.now = self.now.max(to);
+        self.finish_writes();
+        if self.now >= self.next_flush {
+            self.flush_stats();
+            self.next_flush = self.now + 2_000_000_000;
+        }
+        self.run_kswapds();
+    }
+
+    /// What reading memory.stat does to the statistics that reclaim decides by.
+    pub fn read_stats(&mut self) {
+        self.flush_stats();
+    }
+
+    /// Empties every CPU's batches onto the lists.
+    pub fn drain_all(&mut self) {
+        for cpu in 0..self.cpus.len() {
+            self.drain(cpu);
+        }
+    }
+
+    /// /proc/vmstat's events.
+    pub fn vmstat(&self) -> &Stats {
+        &self.vm
+    }
+
+    /// memory.stat's events of a group and those below.
+    pub fn group_stats(&self, group: u16) -> &Stats {
+        &self.memcgs[group as usize].stats
+    }
+
+    /// A node's numastat.
+    pub fn numastat(&self, node: usize) -> &NumaStats {
+        &self.numa[node]
+    }
+
+    /// What a group and those below hold.
+    pub fn gauge(&self, group: u16, gauge: Gauge) -> u64 {
+        let own = &self.memcgs[group as usize];
+        let sum = |pick: fn(&super::state::Memcg) -> i64| -> u64 {
+            let groups = self.subtrees[group as usize].iter();
+            groups.map(|memcg| pick(&self.memcgs[*memcg as usize])).sum::<i64>().max(0) as u64
+        };
+        let list = |list: usize| -> u64 {
+            let nodes = 0..self.nr_nodes();
+            nodes
+                .map(|node| self.lruvecs[self.lruvec(group, node)].tree_size[list])
+                .sum::<i64>()
+                .max(0) as u64
+        };
+        match gauge {
+            Gauge::Current => own.usage,
+            Gauge::SwapCurrent => own.swap,
+            Gauge::Anon => sum(|memcg| memcg.anon),
+            Gauge::File => sum(|memcg| memcg.file),
+            Gauge::Shmem => sum(|memcg| memcg.shmem),
+            Gauge::AnonThp => sum(|memcg| memcg.anon_huge),
+            Gauge::InactiveAnon => list(0),
+            Gauge::ActiveAnon => list(1),
+            Gauge::InactiveFile => list(2),
+            Gauge::ActiveFile => list(3),
+            Gauge::Unevictable => list(4),
+            Gauge::FileDirty => sum(|memcg| memcg.dirty),
+            Gauge::FileWriteback => sum(|memcg| memcg.writeback),
+            Gauge::SlabReclaimable => sum(|memcg| memcg.reclaimable_slab_bytes as i64) / 4096,
+            Gauge::Zswapped => sum(|memcg| memcg.zswapped),
+        }
+    }
+
+    /// Pages on a list of a node: inactive and active anonymous, inactive and active file,
+    /// unevictable.
+    pub fn node_list(&self, node: usize, list: usize) -> u64 {
+        self.lruvecs[self.lruvec(0, node)].tree_size[list].max(0) as u64
+    }
+
+    /// Free pages of a zone in the buddy lists.
+    pub fn free_pages(&self, zone: usize) -> u64 {
+        self.zones[zone].free
+    }
+
+    /// Pages of a region by node.
+    pub fn pages_by_node(&self, region: u32) -> Vec<u64> {
+        let mut pages = vec![0; self.nr_nodes()];
+        let vma = &self.vmas[region as usize];
+        for folio in &self.objects[vma.object as usize].pages {
+            if *folio != NONE {
+                pages[self.node_of(*folio)] += 1;
+            }
+        }
+        pages
+    }
+
+    /// Dirty pages and pages under writeback.
+    pub fn dirty_pages(&self) -> (u64, u64) {
+        (self.dirty.nr_dirty.max(0) as u64, self.dirty.nr_writeback.max(0) as u64)
+    }
+}

@@ -1,0 +1,337 @@
+//! The flows of reclaim: priorities, the walk over groups, and who calls.
+
+use super::stat::Stat;
+use super::state::Guest;
+
+/// Pages wanted at least.
+pub(super) const CLUSTER: u64 = 32;
+/// Priority to begin with.
+const DEF_PRIORITY: u32 = 12;
+
+/// Why reclaim runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Caller {
+    /// A charge beyond memory.max.
+    Limit,
+    /// memory.high.
+    High,
+}
+
+/// What one reclaim call may do, wants, and has done.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ScanControl {
+    pub(super) target: u16,
+    pub(super) want: u64,
+    pub(super) priority: u32,
+    /// Highest class of zones looked at.
+    pub(super) class: usize,
+    pub(super) kswapd: bool,
+    pub(super) may_swap: bool,
+    pub(super) may_write: bool,
+    pub(super) may_unmap: bool,
+    pub(super) no_demotion: bool,
+    pub(super) reclaimed: u64,
+    pub(super) scanned: u64,
+    pub(super) may_deactivate: [bool; 2],
+    pub(super) force_deactivate: bool,
+    pub(super) skipped_deactivate: bool,
+    pub(super) low_reclaim: bool,
+    pub(super) skipped_low: bool,
+    pub(super) full_walk: bool,
+    pub(super) cache_trim: bool,
+    pub(super) no_cache_trim: bool,
+    pub(super) file_is_tiny: bool,
+    pub(super) cost: [u64; 2],
+    pub(super) nr_dirty: u64,
+    pub(super) nr_congested: u64,
+    pub(super) nr_immediate: u64,
+    pub(super) nr_taken: u64,
+    pub(super) order: u32,
+}
+
+impl ScanControl {
+    /// Whether the whole machine is reclaimed.
+    pub(super) fn is_root(&self) -> bool {
+        self.target == 0
+    }
+
+    pub(super) fn note(&mut self, outcome: &super::shrink::Outcome, taken: u64) {
+        self.nr_dirty += outcome.dirty;
+        self.nr_congested += outcome.congested;
+        self.nr_immediate += outcome.immediate;
+        self.nr_taken += taken;
+    }
+}
+
+impl Guest {
+    /// Counts scanned or reclaimed pages: a limit's reclaim is not in /proc/vmstat's totals.
+    pub(super) fn count_scan(
+        &mut self,
+        control: &ScanControl,
+        memcg: u16,
+        kswapd: Stat,
+        kind: Stat,
+        nr: u64,
+    ) {
+        if nr == 0 {
+            return;
+        }
+        let stat = match (control.kswapd, kswapd) {
+            (true, stat) => stat,
+            (false, Stat::pgscan_kswapd) => Stat::pgscan_direct,
+            (false, _) => Stat::pgsteal_direct,
+        };
+        self.count_memcg(memcg, stat, nr);
+        if control.is_root() {
+            self.vm[stat] += nr;
+        }
+        self.vm[kind] += nr;
+    }
+
+    /// Swap slots that a group may still take.
+    pub(super) fn swap_left(&self, memcg: u16) -> u64 {
+        let mut left = self.swap.free();
+        let mut at = Some(memcg);
+        while let Some(index) = at {
+            let group = &self.memcgs[index as usize];
+            left = left.min(group.swap_max.saturating_sub(group.swap));
+            at = group.parent;
+        }
+        left
+    }
+
+    /// Whether anonymous pages can go anywhere.
+    pub(super) fn can_reclaim_anon(&self, memcg: u16, node: usize, control: &ScanControl) -> bool {
+        self.swap_left(memcg) > 0 || self.can_demote(node, control)
+    }
+
+    /// Whether aging anonymous pages makes sense at all.
+    pub(super) fn can_age_anon(&self, _memcg: u16, control: &ScanControl) -> bool {
+        self.swap.total() > 0
+            || (!control.no_demotion && self.knobs.demotion && self.nr_nodes() > 1)
+    }
+
+    /// Reclaims from a group, for its limit or for memory.high. Gives the pages freed.
+    pub(super) fn reclaim_memcg(&mut self, target: u16, nr: u64, caller: Caller) -> u64 {
+        let control = ScanControl {
+            target,
+            want: nr.max(CLUSTER),
+            class: 2,
+            may_swap: true,
+            may_unmap: true,
+            may_write: true,
+            ..ScanControl::default()
+        };
+        let _ = caller;
+        let node = self.cpus[self.cpu].node as usize;
+        let nodes = self.node_order(node, u64::MAX);
+        self.try_to_free(control, &nodes)
+    }
+
+    /// Reclaims for an allocation that found no page. Gives the pages freed.
+    pub(super) fn direct_reclaim(&mut self, head: usize, mask: u64) -> u64 {
+        let control = ScanControl {
+            target: 0,
+            want: CLUSTER,
+            class: 2,
+            may_swap: true,
+            may_unmap: true,
+            may_write: true,
+            ..ScanControl::default()
+        };
+        let nodes = self.node_order(head, mask);
+        self.try_to_free(control, &nodes)
+    }
+
+    fn node_order(&self, head: usize, mask: u64) -> Vec<usize> {
+        let mut nodes = Vec::new();
+        for zone in &self.fallback[head] {
+            let node = self.zones[*zone].node;
+            if mask >> node & 1 != 0 && !nodes.contains(&node) {
+                nodes.push(node);
+            }
+        }
+        nodes
+    }
+
+    fn try_to_free(&mut self, mut control: ScanControl, nodes: &[usize]) -> u64 {
+        let in_fault = std::mem::replace(&mut self.in_fault, false);
+        self.flush_if_old();
+        let freed = loop {
+            control.priority = DEF_PRIORITY;
+            loop {
+                self.finish_writes();
+                control.scanned = 0;
+                for node in nodes {
+                    self.shrink_node(&mut control, *node);
+                }
+                if control.reclaimed >= control.want {
+                    break;
+                }
+                self.stall_for_writes(&mut control);
+                if control.priority == 0 {
+                    break;
+                }
+                control.priority -= 1;
+            }
+            for node in nodes {
+                let lruvec = self.lruvec(control.target, *node);
+                self.lruvecs[lruvec].refaults = self.lruvecs[lruvec].stale.activated;
+            }
+            if control.reclaimed > 0 {
+                break control.reclaimed;
+            }
+            if !control.full_walk && !control.is_root() {
+                control.full_walk = true;
+            } else if control.skipped_deactivate {
+                control.force_deactivate = true;
+                control.skipped_deactivate = false;
+            } else if control.skipped_low {
+                control.low_reclaim = true;
+                control.skipped_low = false;
+                control.force_deactivate = false;
+            } else {
+                break 0;
+            }
+        };
+        self.in_fault = in_fault;
+        freed
+    }
+
+    /// Sleeps until writes end when nothing but pages under writeback is left to take.
+    fn stall_for_writes(&mut self, control: &mut ScanControl) {
+        let all_congested = control.nr_congested > 0 && control.nr_congested == control.nr_dirty;
+        let stuck = control.priority <= 1 && control.reclaimed == 0 && self.has_writes();
+        if (all_congested && control.nr_taken > 0) || stuck {
+            self.sleep_in_reclaim(4_000_000);
+        }
+        (control.nr_dirty, control.nr_congested, control.nr_taken, control.nr_immediate) =
+            (0, 0, 0, 0);
+    }
+
+    /// Time passes while the task waits inside the kernel.
+    pub(super) fn sleep_in_reclaim(&mut self, ns: u64) {
+        self.now += ns;
+        self.finish_writes();
+    }
+
+    /// One round of a node at the priority of `control`.
+    pub(super) fn shrink_node(&mut self, control: &mut ScanControl, node: usize) {
+        if control.is_root() && self.engine.is_mglru() {
+            self.shrink_node_mglru(control, node);
+            return;
+        }
+        self.prepare(control, node);
+        let partial = !control.kswapd && !control.full_walk;
+        let mut walk = Walk::start(self, control.target, node, partial);
+        let mut at = walk.next(self, None);
+        while let Some(memcg) = at {
+            self.shrink_group(control, memcg, node);
+            if partial && control.reclaimed >= control.want {
+                break;
+            }
+            at = walk.next(self, Some(memcg));
+        }
+    }
+
+    fn shrink_group(&mut self, control: &mut ScanControl, memcg: u16, node: usize) {
+        if !self.protects(control, memcg) {
+            let lruvec = self.lruvec(memcg, node);
+            let engine = self.engine;
+            engine.shrink_lruvec(self, control, lruvec);
+            self.shrink_slab(control, memcg, node);
+        }
+    }
+
+    /// Whether a group is left out of this pass by memory.min or memory.low.
+    pub(super) fn protects(&mut self, control: &mut ScanControl, memcg: u16) -> bool {
+        self.calculate_protection(control.target, memcg);
+        if memcg == control.target || memcg == 0 {
+            return false;
+        }
+        let group = &self.memcgs[memcg as usize];
+        if group.emin >= group.usage && group.emin > 0 {
+            return true;
+        }
+        if group.elow >= group.usage && group.elow > 0 {
+            if !control.low_reclaim {
+                control.skipped_low = true;
+                return true;
+            }
+            self.count_memcg(memcg, Stat::events_low, 1);
+        }
+        false
+    }
+
+    /// What is decided once a node and round, by the reclaimed group's statistics.
+    fn prepare(&mut self, control: &mut ScanControl, node: usize) {
+        let lruvec = self.lruvec(control.target, node);
+        let target = &self.lruvecs[lruvec];
+        control.cost = target.cost;
+        let (stale, refaults) = (target.stale, target.refaults);
+        for kind in 0..2 {
+            control.may_deactivate[kind] = control.force_deactivate
+                || stale.activated[kind] != refaults[kind]
+                || self.inactive_is_low(lruvec, kind);
+        }
+        control.cache_trim = stale.size[2] >> control.priority > 0
+            && !control.may_deactivate[1]
+            && !control.no_cache_trim;
+        control.file_is_tiny = false;
+        if control.is_root() {
+            let file = (target.tree_size[2] + target.tree_size[3]).max(0) as u64;
+            let zones = self.zones.iter().filter(|zone| zone.node == node);
+            let (free, high) =
+                zones.fold((0, 0), |(free, high), zone| (free + zone.free, high + zone.marks[2]));
+            let anon = stale.size[0] >> control.priority;
+            control.file_is_tiny = file + free <= high && !control.may_deactivate[0] && anon > 0;
+        }
+    }
+}
+
+/// The walk over the groups below a reclaimed one; partial walks share a position.
+struct Walk {
+    root: u16,
+    node: usize,
+    partial: bool,
+    round: u64,
+}
+
+impl Walk {
+    fn start(guest: &Guest, root: u16, node: usize, partial: bool) -> Self {
+        let round = guest.memcgs[root as usize].walk[node].1;
+        Self { root, node, partial, round }
+    }
+
+    fn next(&mut self, guest: &mut Guest, last: Option<u16>) -> Option<u16> {
+        let order = &guest.subtrees[self.root as usize];
+        let after = |position: Option<u16>| match position {
+            None => order.first().copied(),
+            Some(memcg) => {
+                let place = order.iter().position(|other| *other == memcg)?;
+                order.get(place + 1).copied()
+            }
+        };
+        if !self.partial {
+            return after(last);
+        }
+        let (position, round) = guest.memcgs[self.root as usize].walk[self.node];
+        if last.is_some() && round != self.round {
+            return None;
+        }
+        let found = after(position);
+        let (first, root) = (order.first().copied(), self.root as usize);
+        let shared = &mut guest.memcgs[root].walk[self.node];
+        if found.is_some() {
+            shared.0 = found;
+            return found;
+        }
+        *shared = (None, round + 1);
+        if last.is_some() {
+            return None;
+        }
+        self.round = round + 1;
+        shared.0 = first;
+        first
+    }
+}

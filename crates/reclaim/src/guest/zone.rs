@@ -1,0 +1,357 @@
+//! Zones, their watermarks and per-CPU page lists, and who gets a page from where.
+//!
+//! Free pages in per-CPU lists are not free for watermarks, and lists are filled in batches that
+//! double, so a zone's free pages fall in steps. Left out: orders other than 0 and huge, and where
+//! in a zone a page lies.
+
+use super::Policy;
+use super::stat::{NumaStat, Stat};
+use super::state::{Guest, HUGE};
+
+/// A watermark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mark {
+    Min = 0,
+    Low = 1,
+    High = 2,
+    Promo = 3,
+}
+
+/// Free pages that a CPU holds of a zone.
+#[derive(Clone, Debug, Default)]
+pub(super) struct PageList {
+    pub(super) count: u64,
+    high: u64,
+    high_min: u64,
+    high_max: u64,
+    alloc_factor: u32,
+    free_count: u64,
+}
+
+/// A zone.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Zone {
+    pub(super) node: usize,
+    /// DMA 0, DMA32 1, Normal 2.
+    pub(super) class: usize,
+    pub(super) managed: u64,
+    /// In the buddy lists.
+    pub(super) free: u64,
+    pub(super) marks: [u64; 4],
+    /// Held back from allocations that may use higher zones.
+    pub(super) reserve: u64,
+    pub(super) batch: u64,
+    pub(super) boost: u64,
+    pub(super) below_high: bool,
+    pub(super) lists: Vec<PageList>,
+    /// Free pages in blocks of other kinds of allocation; taking them boosts the watermark.
+    pub(super) foreign: u64,
+}
+
+impl Zone {
+    pub(super) fn mark(&self, mark: Mark) -> u64 {
+        self.marks[mark as usize] + self.boost
+    }
+
+    pub(super) fn above(&self, mark: Mark) -> bool {
+        self.free > self.mark(mark) + self.reserve
+    }
+
+    pub(super) fn setup_lists(&mut self, nr_cpus: usize, cpus_of_node: usize) {
+        let sharers = if cpus_of_node == 0 { nr_cpus } else { cpus_of_node }.max(1) as u64;
+        let high_min = (self.marks[1] / sharers).max(4 * self.batch);
+        let high_max = (self.managed / 8 / sharers).max(4 * self.batch);
+        let list = PageList { high: high_min, high_min, high_max, ..PageList::default() };
+        self.lists = vec![list; nr_cpus];
+    }
+
+    /// Takes pages out of the buddy lists; says whether blocks of another kind were broken.
+    fn take(&mut self, pages: u64) -> bool {
+        let own = self.free.saturating_sub(self.foreign);
+        self.free -= pages.min(self.free);
+        let stolen = own < pages && self.foreign > 0;
+        if stolen {
+            self.foreign = self.foreign.saturating_sub(HUGE as u64);
+            self.foreign = self.foreign.min(self.free);
+            let most = (self.marks[2] * 15 / 10).max(HUGE as u64);
+            if self.managed >= 2048 * 4 {
+                self.boost = (self.boost + HUGE as u64).min(most);
+            }
+        }
+        stolen
+    }
+
+    /// Takes a page from a CPU's list, which is filled first if it is empty.
+    pub(super) fn alloc_page(&mut self, cpu: usize) -> bool {
+        let (batch, below_high) = (self.batch, self.below_high);
+        let list = &mut self.lists[cpu];
+        list.free_count /= 2;
+        if list.count == 0 {
+            let mut nr = batch << list.alloc_factor;
+            if !below_high {
+                list.high = (list.high + nr).min(list.high_max);
+            }
+            let limit = list.high.saturating_sub(list.count + batch).max(batch);
+            if nr <= limit && list.alloc_factor < 5 {
+                list.alloc_factor += 1;
+            }
+            nr = nr.min(limit).min(self.free);
+            self.take(nr);
+            self.lists[cpu].count += nr;
+        }
+        let list = &mut self.lists[cpu];
+        if list.count == 0 {
+            return false;
+        }
+        list.count -= 1;
+        true
+    }
+
+    /// Gives a page to a CPU's list, which is emptied in part when it is full.
+    pub(super) fn free_page(&mut self, cpu: usize, kswapd_runs: bool) {
+        let (batch, below_high) = (self.batch, self.below_high);
+        let list = &mut self.lists[cpu];
+        list.alloc_factor /= 2;
+        list.count += 1;
+        list.free_count = (list.free_count + 1).min(32 * batch);
+        let shrink = |list: &mut PageList| {
+            list.high = list.high.saturating_sub(list.free_count.max(batch)).max(list.high_min);
+        };
+        let bound = if kswapd_runs {
+            shrink(list);
+            (4 * batch).min(list.high)
+        } else if below_high {
+            shrink(list);
+            list.count.max(list.high_min)
+        } else {
+            if list.count >= list.high && list.high < list.free_count + batch {
+                list.high = (list.free_count + batch).min(list.high_max);
+            }
+            list.high
+        };
+        if list.count >= bound {
+            let most = bound.saturating_sub(batch).max(batch);
+            let back = list.free_count.clamp(batch.min(most), most).min(list.count);
+            list.count -= back;
+            self.free += back;
+            if self.below_high && self.free > self.marks[2] + self.boost {
+                self.below_high = false;
+            }
+        }
+    }
+}
+
+/// Who may give a page.
+#[derive(Clone, Copy, Debug)]
+struct Wanted {
+    /// Whose list of zones is walked.
+    head: usize,
+    mask: u64,
+    huge: bool,
+}
+
+impl Guest {
+    pub(super) fn build_fallback(&mut self, distances: &[Vec<u32>], cpus: &[usize]) {
+        let nr = self.nr_nodes();
+        let mut load = vec![0u64; nr];
+        self.fallback = Vec::new();
+        for local in 0..nr {
+            let mut order = vec![local];
+            let mut last = distances[local][local];
+            while order.len() < nr {
+                let cost = |node: usize| {
+                    let penalty = u64::from(node < local) + u64::from(cpus[node] > 0);
+                    (u64::from(distances[local][node]) + penalty) * 1024 + load[node]
+                };
+                let left = (0..nr).filter(|node| !order.contains(node));
+                let Some(best) = left.min_by_key(|node| cost(*node)) else { break };
+                if distances[local][best] != last {
+                    load[best] += 1;
+                }
+                last = distances[local][best];
+                order.push(best);
+            }
+            let mut zones = Vec::new();
+            for node in order {
+                let own = self.zones.iter().enumerate().filter(|(_, zone)| zone.node == node);
+                let mut own: Vec<usize> = own.map(|(index, _)| index).collect();
+                own.reverse();
+                zones.extend(own);
+            }
+            self.fallback.push(zones);
+        }
+    }
+
+    /// A zone's page for a page of a mapping under its policy; `None` when nothing can be freed.
+    pub(super) fn alloc_zone(&mut self, policy: Policy, index: u64, huge: bool) -> Option<usize> {
+        let here = self.cpus[self.cpu].node as usize;
+        let all = u64::MAX;
+        match policy {
+            Policy::Default | Policy::Local => {
+                self.alloc_from(Wanted { head: here, mask: all, huge }, true)
+            }
+            Policy::Preferred(node) => {
+                let head = (node as usize).min(self.nr_nodes() - 1);
+                self.alloc_from(Wanted { head, mask: all, huge }, true)
+            }
+            Policy::Bind(mask) => self.alloc_from(Wanted { head: here, mask, huge }, true),
+            Policy::Many(mask) => self
+                .alloc_from(Wanted { head: here, mask, huge }, false)
+                .or_else(|| self.alloc_from(Wanted { head: here, mask: all, huge }, true)),
+            Policy::Interleave(mask) => {
+                let nodes: Vec<usize> =
+                    (0..self.nr_nodes()).filter(|node| mask >> node & 1 != 0).collect();
+                let head =
+                    *nodes.get((index % nodes.len().max(1) as u64) as usize).unwrap_or(&here);
+                let zone = self.alloc_from(Wanted { head, mask: all, huge }, true)?;
+                if self.zones[zone].node == head {
+                    self.numa[head][NumaStat::interleave_hit] += 1;
+                }
+                Some(zone)
+            }
+            Policy::Weighted(mask) => {
+                let weight =
+                    |node: usize| self.knobs.weights.get(node).copied().unwrap_or(1).max(1);
+                let nodes: Vec<usize> =
+                    (0..self.nr_nodes()).filter(|node| mask >> node & 1 != 0).collect();
+                let total: u64 = nodes.iter().map(|node| weight(*node)).sum();
+                let mut turn = index % total.max(1);
+                let mut head = here;
+                for node in nodes {
+                    if turn < weight(node) {
+                        head = node;
+                        break;
+                    }
+                    turn -= weight(node);
+                }
+                self.alloc_from(Wanted { head, mask: all, huge }, true)
+            }
+        }
+    }
+
+    /// A page of the CPU's own node for the kernel itself.
+    pub(super) fn alloc_kernel_page(&mut self) {
+        let head = self.cpus[self.cpu].node as usize;
+        self.alloc_from(Wanted { head, mask: u64::MAX, huge: false }, true);
+    }
+
+    fn alloc_from(&mut self, wanted: Wanted, may_reclaim: bool) -> Option<usize> {
+        if let Some(zone) = self.try_zones(wanted, Mark::Low) {
+            return Some(zone);
+        }
+        self.wake_all(wanted.head, wanted.mask);
+        if let Some(zone) = self.try_zones(wanted, Mark::Min) {
+            return Some(zone);
+        }
+        if !may_reclaim || wanted.huge {
+            return None;
+        }
+        for _ in 0..16 {
+            self.vm[Stat::allocstall] += 1;
+            let freed = self.direct_reclaim(wanted.head, wanted.mask);
+            if let Some(zone) = self.try_zones(wanted, Mark::Min) {
+                return Some(zone);
+            }
+            if freed == 0 {
+                self.drain_page_lists();
+                if let Some(zone) = self.try_zones(wanted, Mark::Min) {
+                    return Some(zone);
+                }
+            }
+        }
+        self.vm[Stat::events_oom_kill] += 1;
+        None
+    }
+
+    fn drain_page_lists(&mut self) {
+        for zone in &mut self.zones {
+            for list in &mut zone.lists {
+                zone.free += list.count;
+                list.count = 0;
+            }
+        }
+    }
+
+    fn try_zones(&mut self, wanted: Wanted, mark: Mark) -> Option<usize> {
+        let mut preferred = None;
+        for place in 0..self.fallback[wanted.head].len() {
+            let index = self.fallback[wanted.head][place];
+            let node = self.zones[index].node;
+            if wanted.mask >> node & 1 == 0 {
+                continue;
+            }
+            preferred.get_or_insert(node);
+            let zone = &mut self.zones[index];
+            let pages = if wanted.huge { HUGE as u64 } else { 0 };
+            let enough = |zone: &Zone, mark| zone.free > zone.mark(mark) + zone.reserve + pages;
+            if !enough(zone, Mark::High) {
+                zone.below_high = true;
+                if !enough(zone, mark) && !self.node_reclaim(index, wanted.head) {
+                    continue;
+                }
+            }
+            if self.take_from(index, wanted.huge) {
+                self.count_placement(
+                    node,
+                    preferred.unwrap_or(node),
+                    if wanted.huge { HUGE as u64 } else { 1 },
+                );
+                return Some(index);
+            }
+        }
+        None
+    }
+
+    fn take_from(&mut self, index: usize, huge: bool) -> bool {
+        let cpu = self.cpu;
+        let zone = &mut self.zones[index];
+        let taken = if huge {
+            zone.free = zone.free.saturating_sub(HUGE as u64);
+            true
+        } else {
+            zone.alloc_page(cpu)
+        };
+        if zone.boost > 0 {
+            let (node, class) = (zone.node, zone.class);
+            self.wake_kswapd(node, class);
+        }
+        taken
+    }
+
+    fn count_placement(&mut self, node: usize, preferred: usize, pages: u64) {
+        if node == preferred {
+            self.numa[node][NumaStat::numa_hit] += pages;
+        } else {
+            self.numa[node][NumaStat::numa_miss] += pages;
+            self.numa[preferred][NumaStat::numa_foreign] += pages;
+        }
+        let local = self.cpus[self.cpu].node as usize == node;
+        let stat = if local { NumaStat::local_node } else { NumaStat::other_node };
+        self.numa[node][stat] += pages;
+    }
+
+    /// A page of a node for demotion, which neither reclaims nor wakes anybody.
+    pub(super) fn alloc_demotion(&mut self, node: usize) -> Option<usize> {
+        let zones = self.fallback[node].clone();
+        let index = zones.into_iter().find(|index| {
+            let zone = &self.zones[*index];
+            zone.node == node && zone.above(Mark::Low)
+        })?;
+        let cpu = self.cpu;
+        self.zones[index].alloc_page(cpu).then(|| {
+            self.count_placement(node, node, 1);
+            index
+        })
+    }
+
+    /// Gives pages back to the current CPU's list of their zone.
+    pub(super) fn free_to_zone(&mut self, zone: usize, pages: u64) {
+        let cpu = self.cpu;
+        let runs = self.nodes[self.zones[zone].node].running;
+        if pages > 1 {
+            self.zones[zone].free += pages;
+            return;
+        }
+        self.zones[zone].free_page(cpu, runs);
+    }
+}

@@ -1,0 +1,417 @@
+//! Replaying a case: its threads take turns on one stream of instructions, as on the emulator.
+
+use std::collections::BTreeMap;
+
+use reclaim::guest::{Backing, Gauge, Group, Guest, NumaStats, Policy, Stats};
+
+use super::case::{Case, Kind, Step, Touch};
+use super::generate::Pages;
+use super::setup;
+use super::tables::MachineRow;
+
+/// A thread's turn on the emulator, ns.
+const SLICE_NS: u64 = 4_000_000;
+/// What printing all counters takes, in ns at shift 2.
+const SNAPSHOT_NS: u64 = 50_000_000;
+/// Pages of the program itself that its group pays for at start, and with the first snapshot.
+const PROGRAM_PAGES: u32 = 5;
+const SNAPSHOT_PAGES: u32 = 3;
+
+/// Counters at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// Its label.
+    pub label: String,
+    /// /proc/vmstat.
+    pub vm: Stats,
+    /// By group: events and gauges.
+    pub groups: Vec<(String, Stats, Vec<u64>)>,
+    /// By node.
+    pub numa: Vec<NumaStats>,
+    /// By node: pages on each list.
+    pub lists: Vec<[u64; 5]>,
+    /// Pages by node of each process's regions.
+    pub maps: Vec<(String, Vec<u64>)>,
+    /// Dentries.
+    pub dentries: u64,
+}
+
+/// Samples of a watched step.
+#[derive(Clone, Debug, Default)]
+pub struct Watch {
+    /// Touches, kswapd's scans, dirty and writeback pages, free pages by zone.
+    pub rows: Vec<(u64, u64, u64, Vec<u64>)>,
+}
+
+/// All that a replay gives.
+#[derive(Clone, Debug, Default)]
+pub struct Recording {
+    /// Snapshots in order, `start` first.
+    pub snapshots: Vec<Snapshot>,
+    /// Guest ms of each touch step in order of ends, with its region.
+    pub steps: Vec<(String, f64)>,
+    /// Watched steps in order of ends.
+    pub watches: Vec<Watch>,
+    /// Names of the zones, `0.DMA32`.
+    pub zones: Vec<String>,
+}
+
+/// Gauges of a group that are recorded, with their names.
+pub const GAUGES: [(Gauge, &str); 15] = [
+    (Gauge::Current, "current"),
+    (Gauge::SwapCurrent, "swap.current"),
+    (Gauge::Anon, "anon"),
+    (Gauge::File, "file"),
+    (Gauge::Shmem, "shmem"),
+    (Gauge::AnonThp, "anon_thp"),
+    (Gauge::InactiveAnon, "inactive_anon"),
+    (Gauge::ActiveAnon, "active_anon"),
+    (Gauge::InactiveFile, "inactive_file"),
+    (Gauge::ActiveFile, "active_file"),
+    (Gauge::Unevictable, "unevictable"),
+    (Gauge::FileDirty, "file_dirty"),
+    (Gauge::FileWriteback, "file_writeback"),
+    (Gauge::SlabReclaimable, "slab_reclaimable"),
+    (Gauge::Zswapped, "zswapped"),
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Ready,
+    Until(u64),
+    Barrier(u64),
+    Done,
+}
+
+/// A touch step under way.
+struct Running {
+    pages: Pages,
+    left: Option<u64>,
+    done: u64,
+    started: u64,
+    watch: Watch,
+}
+
+struct ThreadState {
+    proc: usize,
+    index: usize,
+    step: usize,
+    cpu: usize,
+    state: State,
+    running: Option<Running>,
+    /// Ran since it last was chosen, for turns.
+    turn: u64,
+}
+
+struct ProcState {
+    id: u16,
+    regions: BTreeMap<String, (u32, Kind, u64)>,
+    program: u32,
+    heap: Option<u32>,
+    snapped: bool,
+    nr_regions: u64,
+}
+
+/// A case on a guest.
+pub struct Replay<'a> {
+    case: &'a Case,
+    guest: Guest,
+    procs: Vec<ProcState>,
+    threads: Vec<ThreadState>,
+    groups: BTreeMap<String, u16>,
+    waiting: BTreeMap<u64, Vec<usize>>,
+    out: Recording,
+    turns: u64,
+}
+
+impl<'a> Replay<'a> {
+    /// Builds the guest with its groups and processes.
+    pub fn new(case: &'a Case, machine: &MachineRow, knobs: &[(String, String)]) -> Self {
+        let config = setup::config_of(case, machine);
+        let mut guest = Guest::new(config, setup::knobs_of(case, knobs), setup::swap_of(case, knobs));
+        let mut groups = BTreeMap::new();
+        groups.insert(String::new(), 0);
+        for group in &case.cgroups {
+            let pages = |bytes: Option<u64>| bytes.map_or(u64::MAX, |bytes| bytes / 4096);
+            let id = guest.add_group(&Group {
+                name: group.name.clone(),
+                max: pages(group.max),
+                high: pages(group.high),
+                low: group.low / 4096,
+                min: group.min / 4096,
+                swap_max: pages(group.swap_max),
+            });
+            groups.insert(group.name.clone(), id);
+        }
+        let zones = machine.zones.iter().map(|zone| format!("{}.{}", zone.node, zone.zone)).collect();
+        let mut replay = Self {
+            case,
+            guest,
+            procs: Vec::new(),
+            threads: Vec::new(),
+            groups,
+            waiting: BTreeMap::new(),
+            out: Recording { zones, ..Recording::default() },
+            turns: 0,
+        };
+        replay.snapshot("start");
+        for index in 0..case.procs.len() {
+            replay.start_process(index);
+        }
+        replay
+    }
+
+    fn start_process(&mut self, index: usize) {
+        let proc = &self.case.procs[index];
+        let group = self.groups.get(&proc.cgroup).copied().unwrap_or(0);
+        let id = self.guest.add_process(group);
+        let mut regions = BTreeMap::new();
+        for (number, region) in proc.regions.iter().enumerate() {
+            let path = if region.path.is_empty() {
+                format!("{}/{}", proc.name, region.name)
+            } else {
+                region.path.clone()
+            };
+            let backing = match region.kind {
+                Kind::Anon => Backing::Anon,
+                Kind::Shmem => Backing::Shmem(path),
+                Kind::File | Kind::Io if path.starts_with("/shm") => Backing::Shmem(path),
+                Kind::File | Kind::Io => Backing::File(path),
+            };
+            let offset = (1 << 32) + ((number as u64) << 24);
+            let huge = proc.thp && region.kind == Kind::Anon;
+            let policy = setup::policy_of(region.policy);
+            let vma = self.guest.add_region(id, &backing, region.pages as u32, policy, offset, huge);
+            regions.insert(region.name.clone(), (vma, region.kind, region.pages));
+        }
+        let pages = PROGRAM_PAGES + SNAPSHOT_PAGES;
+        let program = self.guest.add_region(id, &Backing::Anon, pages, Policy::Default, 1 << 31, false);
+        for (number, thread) in proc.threads.iter().enumerate() {
+            let cpu = thread.cpus.first().copied().unwrap_or(0);
+            self.threads.push(ThreadState {
+                proc: self.procs.len(),
+                index: number,
+                step: 0,
+                cpu: cpu.min(self.nr_cpus() - 1),
+                state: State::Ready,
+                running: None,
+                turn: 0,
+            });
+        }
+        let nr_regions = proc.regions.len() as u64;
+        self.procs.push(ProcState { id, regions, program, heap: None, snapped: false, nr_regions });
+        let cpu = self.threads.last().map_or(0, |thread| thread.cpu);
+        for page in 0..PROGRAM_PAGES {
+            self.guest.touch(cpu, program, page, true);
+        }
+        self.guest.charge_kernel(id, 1);
+    }
+
+    fn nr_cpus(&self) -> usize {
+        self.case.guest.cpus.iter().sum::<usize>().max(1)
+    }
+
+    /// Runs to the end.
+    pub fn run(mut self) -> Recording {
+        loop {
+            let now = self.guest.now();
+            for thread in &mut self.threads {
+                if matches!(thread.state, State::Until(due) if due <= now) {
+                    thread.state = State::Ready;
+                }
+            }
+            let ready = self.threads.iter().enumerate().filter(|(_, thread)| thread.state == State::Ready);
+            if let Some((index, _)) = ready.min_by_key(|(_, thread)| thread.turn) {
+                self.turns += 1;
+                self.threads[index].turn = self.turns;
+                self.slice(index);
+                continue;
+            }
+            let due = self.threads.iter().filter_map(|thread| match thread.state {
+                State::Until(due) => Some(due),
+                _ => None,
+            });
+            match due.min() {
+                Some(due) => self.guest.advance(due),
+                None => break,
+            }
+        }
+        self.out
+    }
+
+    /// Lets a thread run for its turn.
+    fn slice(&mut self, index: usize) {
+        let end = self.guest.now() + SLICE_NS;
+        self.guest.advance(self.guest.now());
+        while self.guest.now() < end && self.threads[index].state == State::Ready {
+            let (proc, thread) = (self.threads[index].proc, self.threads[index].index);
+            let steps = &self.case.procs[proc].threads[thread].steps;
+            let Some(step) = steps.get(self.threads[index].step) else {
+                self.threads[index].state = State::Done;
+                return;
+            };
+            if self.step(index, step, end) {
+                self.threads[index].step += 1;
+            }
+        }
+    }
+
+    /// Does a step, or a part of it; true when it is done.
+    fn step(&mut self, index: usize, step: &Step, end: u64) -> bool {
+        let proc = self.threads[index].proc;
+        match step {
+            Step::Touch(touch) => return self.touch(index, touch, end),
+            Step::Cpu(cpus) => {
+                let cpu = cpus.first().copied().unwrap_or(0).min(self.nr_cpus() - 1);
+                self.threads[index].cpu = cpu;
+            }
+            Step::Sleep { ms } => {
+                self.threads[index].state = State::Until(self.guest.now() + ms * 1_000_000);
+            }
+            Step::Barrier { id, nr } => self.barrier(index, *id, *nr),
+            Step::Snap(label) => self.snap(index, label),
+            Step::Join(group) => {
+                let group = self.groups.get(group).copied().unwrap_or(0);
+                self.guest.join(self.procs[proc].id, group);
+            }
+            Step::Policy { region, policy } => {
+                if let Some((vma, ..)) = self.procs[proc].regions.get(region) {
+                    self.guest.set_policy(*vma, setup::policy_of(*policy));
+                }
+            }
+            Step::Lock(_) | Step::Unlock(_) | Step::Advise { .. } | Step::Where(_) => {}
+            Step::Fork { .. } | Step::Names { .. } => {}
+        }
+        true
+    }
+
+    fn barrier(&mut self, index: usize, id: u64, nr: u64) {
+        let waiting = self.waiting.entry(id).or_default();
+        waiting.push(index);
+        self.threads[index].state = State::Barrier(id);
+        if waiting.len() as u64 >= nr {
+            for other in std::mem::take(waiting) {
+                self.threads[other].state = State::Ready;
+            }
+        }
+    }
+
+    fn snap(&mut self, index: usize, label: &str) {
+        let (proc, cpu) = (self.threads[index].proc, self.threads[index].cpu);
+        if !std::mem::replace(&mut self.procs[proc].snapped, true) {
+            for page in PROGRAM_PAGES..PROGRAM_PAGES + SNAPSHOT_PAGES {
+                self.guest.touch(cpu, self.procs[proc].program, page, true);
+            }
+        }
+        self.snapshot(label);
+        let cost = (SNAPSHOT_NS << self.case.guest.shift) >> 2;
+        self.guest.advance(self.guest.now() + cost);
+    }
+
+    fn touch(&mut self, index: usize, touch: &Touch, end: u64) -> bool {
+        let (proc, cpu) = (self.threads[index].proc, self.threads[index].cpu);
+        let Some((vma, kind, pages)) = self.procs[proc].regions.get(&touch.region).copied() else { return true };
+        let mut running = match self.threads[index].running.take() {
+            Some(running) => running,
+            None => self.start_touch(proc, cpu, touch, pages),
+        };
+        let limit = running.started + touch.ms * 1_000_000;
+        let mut finished = false;
+        while self.guest.now() < end {
+            let over = touch.count.is_none() && running.done.is_multiple_of(256) && self.guest.now() >= limit;
+            if running.left == Some(0) || over {
+                finished = true;
+                break;
+            }
+            let page = running.pages.next_page() as u32;
+            if kind == Kind::Io {
+                self.guest.file_io(cpu, vma, page, touch.write);
+            } else {
+                self.guest.touch(cpu, vma, page, touch.write);
+            }
+            running.done += 1;
+            if let Some(left) = &mut running.left {
+                *left -= 1;
+            }
+            if touch.watch > 0 && running.done.is_multiple_of(touch.watch) {
+                self.sample(&mut running);
+            }
+            if let Some((nr, us)) = touch.pace
+                && running.done.is_multiple_of(nr)
+            {
+                self.threads[index].state = State::Until(self.guest.now() + us * 1000);
+                break;
+            }
+        }
+        if finished {
+            let ms = (self.guest.now() - running.started) as f64 / 1e6;
+            self.out.steps.push((touch.region.clone(), ms));
+            if touch.watch > 0 {
+                self.out.watches.push(running.watch);
+            }
+        } else {
+            self.threads[index].running = Some(running);
+        }
+        finished
+    }
+
+    fn start_touch(&mut self, proc: usize, cpu: usize, touch: &Touch, pages: u64) -> Running {
+        let program = self.procs[proc].program;
+        for page in 0..PROGRAM_PAGES {
+            self.guest.touch(cpu, program, page, true);
+        }
+        let generator = Pages::new(touch, pages);
+        if generator.heap_bytes() > 0 {
+            let need = (generator.heap_bytes() / 4096 + 2) as u32;
+            let id = self.procs[proc].id;
+            let heap = match self.procs[proc].heap {
+                Some(heap) => heap,
+                None => self.guest.add_region(id, &Backing::Anon, 4096, Policy::Default, 1 << 30, false),
+            };
+            self.procs[proc].heap = Some(heap);
+            for page in 0..need.min(4096) {
+                self.guest.touch(cpu, heap, page, true);
+            }
+        }
+        Running {
+            pages: generator,
+            left: touch.count,
+            done: 0,
+            started: self.guest.now(),
+            watch: Watch::default(),
+        }
+    }
+
+    fn sample(&mut self, running: &mut Running) {
+        use reclaim::guest::Stat;
+        let (dirty, writeback) = self.guest.dirty_pages();
+        let free = (0..self.out.zones.len()).map(|zone| self.guest.free_pages(zone)).collect();
+        let scanned = self.guest.vmstat()[Stat::pageoutrun];
+        running.watch.rows.push((running.done, scanned, dirty + writeback, free));
+    }
+
+    fn snapshot(&mut self, label: &str) {
+        self.guest.read_stats();
+        let nodes = self.case.guest.nodes;
+        let groups = self.groups.iter().filter(|(name, _)| !name.is_empty()).map(|(name, id)| {
+            let gauges = GAUGES.iter().map(|(gauge, _)| self.guest.gauge(*id, *gauge)).collect();
+            (name.clone(), self.guest.group_stats(*id).clone(), gauges)
+        });
+        let mut maps = Vec::new();
+        for (proc, state) in self.case.procs.iter().zip(&self.procs) {
+            for (name, (vma, ..)) in &state.regions {
+                maps.push((format!("{}.{name}", proc.name), self.guest.pages_by_node(*vma)));
+            }
+        }
+        let list = |node: usize| std::array::from_fn(|list| self.guest.node_list(node, list));
+        self.out.snapshots.push(Snapshot {
+            label: label.to_owned(),
+            vm: self.guest.vmstat().clone(),
+            groups: groups.collect(),
+            numa: (0..nodes).map(|node| self.guest.numastat(node).clone()).collect(),
+            lists: (0..nodes).map(list).collect(),
+            maps,
+            dentries: 0,
+        });
+    }
+}

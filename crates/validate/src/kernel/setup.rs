@@ -1,0 +1,163 @@
+//! A case's machine, knobs and swap as the guest takes them.
+
+use reclaim::guest::{Config, Costs, Knobs, Policy, SwapDevice, ZoneConfig};
+
+use super::case::{self, Case};
+use super::tables::{MachineRow, ZoneRow};
+
+/// The machine that a case ran on: by its name, else by shape, else built from its guest line.
+pub fn machine_of(case: &Case, machines: &[MachineRow]) -> MachineRow {
+    if let Some(found) = machines.iter().find(|machine| machine.cases.contains(&case.name)) {
+        return found.clone();
+    }
+    let guest = &case.guest;
+    let same = |machine: &&MachineRow| {
+        let spread = |text: &str| -> Vec<u64> {
+            let values: Vec<u64> = text.split(',').filter_map(|part| part.parse().ok()).collect();
+            let last = values.last().copied().unwrap_or(0);
+            (0..guest.nodes).map(|node| values.get(node).copied().unwrap_or(last)).collect()
+        };
+        let cpus: Vec<u64> = guest.cpus.iter().map(|cpus| *cpus as u64).collect();
+        machine.shape.0 == guest.nodes && spread(&machine.shape.1) == guest.mib && spread(&machine.shape.2) == cpus
+    };
+    if let Some(found) = machines.iter().find(same) {
+        return found.clone();
+    }
+    built(case)
+}
+
+/// Zones from the sizes alone, with the kernel's watermark formula.
+fn built(case: &Case) -> MachineRow {
+    let mut machine = MachineRow { name: String::from("built"), ..MachineRow::default() };
+    let total: u64 = case.guest.mib.iter().map(|mib| mib * 256).sum();
+    let kernel = 12_000;
+    for (node, mib) in case.guest.mib.iter().enumerate() {
+        let mut pages = mib * 256;
+        if node == 0 {
+            machine.zones.push(ZoneRow { managed: 3840, free_at_start: 3808, batch: 1, ..zone(node, "DMA") });
+            pages = pages.saturating_sub(4096 + kernel);
+        }
+        let batch = ((pages / 1024).min(256) / 4).max(1);
+        let batch = (batch + batch / 2 + 1).next_power_of_two() / 2;
+        let free = if node == 0 { pages.saturating_sub(7800) } else { pages.saturating_sub(3000) };
+        machine.zones.push(ZoneRow { managed: pages, free_at_start: free, batch: batch * 2 - 1, ..zone(node, "DMA32") });
+    }
+    let managed: u64 = machine.zones.iter().map(|zone| zone.managed).sum();
+    let mut min_free_pages = (16 * managed * 4).isqrt().clamp(128, 262_144) / 4;
+    if total >= 512 * 256 + 1 {
+        let zones = machine.zones.len() as u64;
+        min_free_pages = min_free_pages.max((11 * 512 * zones).min(managed / 20));
+    }
+    for zone in &mut machine.zones {
+        let min = min_free_pages * zone.managed / managed.max(1);
+        let gap = (min / 4).max(zone.managed / 1000);
+        zone.marks = [min, min + gap, min + 2 * gap, min + 3 * gap];
+        if zone.zone == "DMA" {
+            zone.protection = vec![0, (managed - zone.managed) / 256];
+        }
+    }
+    machine
+}
+
+fn zone(node: usize, name: &str) -> ZoneRow {
+    ZoneRow { node, zone: name.to_owned(), ..ZoneRow::default() }
+}
+
+/// The guest's configuration.
+pub fn config_of(case: &Case, machine: &MachineRow) -> Config {
+    let zones = machine.zones.iter().map(|zone| ZoneConfig {
+        node: zone.node,
+        class: match zone.zone.as_str() {
+            "DMA" => 0,
+            "DMA32" => 1,
+            _ => 2,
+        },
+        managed: zone.managed,
+        free: zone.free_at_start,
+        marks: zone.marks,
+        reserve: zone.protection.last().copied().unwrap_or(0),
+        batch: zone.batch,
+    });
+    let tiers = (0..case.guest.nodes).map(|node| u32::from(case.guest.hmat && node > 0)).collect();
+    Config {
+        zones: zones.collect(),
+        cpus: case.guest.cpus.clone(),
+        distances: case.guest.distances(),
+        tiers,
+        costs: costs(case.guest.shift),
+        start_ns: 12_000_000_000,
+    }
+}
+
+/// What the emulator takes for things: one guest instruction is 2^shift ns.
+pub fn costs(shift: u32) -> Costs {
+    let scale = |ns: u64| (ns << shift) >> 2;
+    Costs {
+        hit_ns: scale(450),
+        minor_ns: scale(8_000),
+        anon_ns: scale(38_000),
+        major_ns: scale(29_000),
+        swap_in_ns: scale(30_000),
+        read_ns: scale(4_000),
+        read_miss_ns: scale(30_000),
+        scan_ns: scale(9_000),
+        swap_write_ns: scale(15_000),
+        demote_ns: scale(40_000),
+    }
+}
+
+/// The knobs of the folder, with the case's own on top.
+pub fn value_of<'a>(case: &'a Case, knobs: &'a [(String, String)], ending: &str) -> Option<&'a str> {
+    let of_case = case.sys.iter().rev().find(|(path, _)| path.ends_with(ending));
+    of_case.or_else(|| knobs.iter().find(|(path, _)| path.ends_with(ending))).map(|(_, value)| value.as_str())
+}
+
+/// A knob's number; hexadecimal as the kernel prints some.
+pub fn number_of(case: &Case, knobs: &[(String, String)], ending: &str, default: u64) -> u64 {
+    let Some(text) = value_of(case, knobs, ending) else { return default };
+    let text = text.trim();
+    let parsed = text.strip_prefix("0x").map_or_else(|| text.parse(), |hex| u64::from_str_radix(hex, 16));
+    parsed.unwrap_or(match text {
+        "Y" | "y" => 7,
+        "N" | "n" => 0,
+        _ => default,
+    })
+}
+
+/// The guest's knobs.
+pub fn knobs_of(case: &Case, knobs: &[(String, String)]) -> Knobs {
+    let number = |ending: &str, default| number_of(case, knobs, ending, default);
+    let weight = |node: usize| number(&format!("weighted_interleave/node{node}"), 1);
+    Knobs {
+        lru_gen: number("lru_gen/enabled", 7),
+        swappiness: number("vm/swappiness", 60),
+        zone_reclaim_mode: number("vm/zone_reclaim_mode", 0),
+        numa_balancing: number("kernel/numa_balancing", 0),
+        demotion: number("numa/demotion_enabled", 0) != 0,
+        weights: (0..case.guest.nodes).map(weight).collect(),
+    }
+}
+
+/// The guest's swap.
+pub fn swap_of(case: &Case, knobs: &[(String, String)]) -> SwapDevice {
+    let page_cluster = number_of(case, knobs, "vm/page-cluster", 3) as u32;
+    let zswap = number_of(case, knobs, "zswap/parameters/enabled", 0) != 0;
+    if let Some(disk) = case.disks.iter().find(|disk| disk.swap) {
+        return SwapDevice { pages: disk.mib * 256, latency_ns: Some(disk.latency_ns), zswap, page_cluster };
+    }
+    let pages = case.swap_mib.unwrap_or(0) * 256;
+    SwapDevice { pages, latency_ns: None, zswap, page_cluster }
+}
+
+/// A policy as the guest has it.
+pub fn policy_of(policy: case::Policy) -> Policy {
+    match policy {
+        case::Policy::Default => Policy::Default,
+        case::Policy::Local => Policy::Local,
+        case::Policy::Preferred(node) => Policy::Preferred(node),
+        case::Policy::Bind(mask) => Policy::Bind(mask),
+        case::Policy::Interleave(mask) => Policy::Interleave(mask),
+        case::Policy::Many(mask) => Policy::Many(mask),
+        case::Policy::Weighted(mask) => Policy::Weighted(mask),
+    }
+}
