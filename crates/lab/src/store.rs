@@ -39,11 +39,22 @@ impl Directory {
     }
 
     /// Writes a comparison with its report, by rename; returns the report's path. An earlier
-    /// result stays valid until the last moment.
+    /// result stays valid until the last moment, and what was made for a result that could not be
+    /// written is removed.
     ///
     /// # Errors
     /// The disk is full, or the file system refuses.
-    pub fn save(&self, comparison: &Comparison) -> Result<PathBuf, Error> {
+    pub fn save(self, comparison: &Comparison) -> Result<PathBuf, Error> {
+        let saved = self.write(comparison);
+        if saved.is_err() {
+            // A directory that holds something is an earlier result's and stays.
+            let _ = std::fs::remove_dir(self.path.join("latency"));
+            self.forget();
+        }
+        saved
+    }
+
+    fn write(&self, comparison: &Comparison) -> Result<PathBuf, Error> {
         let page = report::html::report(comparison).map_err(|error| Error::Write {
             path: self.path.join(REPORT),
             source: io::Error::other(error),
@@ -87,6 +98,19 @@ mod tests {
         std::fs::write(&path, "").unwrap();
         let error = Directory::prepare(&path.join("inside")).err().unwrap();
         assert!(error.to_string().contains("inside"), "{error}");
+    }
+
+    #[test]
+    fn a_result_that_cannot_be_written_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        let directory = Directory::prepare(&path).unwrap();
+        // The page's place is taken by a directory, so it cannot be renamed there.
+        std::fs::create_dir_all(path.join(REPORT)).unwrap();
+        assert!(directory.save(&Comparison::default()).is_err());
+        let left: Vec<_> = std::fs::read_dir(&path).unwrap().flatten().collect();
+        assert!(left.iter().all(|entry| !entry.file_name().to_string_lossy().starts_with(".tmp")));
+        assert!(!path.join("run.json").exists() && !path.join("latency").exists());
     }
 
     #[test]

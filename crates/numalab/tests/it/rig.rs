@@ -24,8 +24,8 @@ pub(crate) fn numalab(dir: &Path, args: &[&str]) -> Ran {
         .current_dir(dir)
         .env("NO_COLOR", "1")
         .output()
-        .unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        .expect("the command starts");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("output is UTF-8");
     Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
@@ -72,9 +72,9 @@ designs = [{ design = "first-touch" }, { design = "interleave" }]
 
 /// A directory with these files.
 pub(crate) fn files(contents: &[(&str, &str)]) -> TempDir {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().expect("a temporary directory");
     for (name, text) in contents {
-        fs_err::write(dir.path().join(name), text).unwrap();
+        fs_err::write(dir.path().join(name), text).expect("a writable directory");
     }
     dir
 }
@@ -90,16 +90,16 @@ pub(crate) fn small() -> TempDir {
 
 /// The document without its object `wall`.
 pub(crate) fn without_wall(json: &str) -> String {
-    let mut document: serde_json::Value = serde_json::from_str(json).unwrap();
-    assert!(document.as_object_mut().unwrap().remove("wall").is_some());
+    let mut document: serde_json::Value = serde_json::from_str(json).expect("JSON");
+    assert!(document.as_object_mut().is_some_and(|keys| keys.remove("wall").is_some()));
     document.to_string()
 }
 
 /// Names in a directory, sorted.
 pub(crate) fn names(dir: &Path) -> Vec<String> {
-    let entries = fs_err::read_dir(dir).unwrap();
+    let entries = fs_err::read_dir(dir).expect("a directory");
     let mut names: Vec<String> =
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     names.sort();
     names
 }
