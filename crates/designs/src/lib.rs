@@ -12,22 +12,39 @@ mod cx;
 mod placement;
 mod registry;
 
+mod autonuma;
+mod autonuma_28;
+mod autonuma_alpha;
 mod balancenuma;
 mod bind;
 mod first_touch;
+mod hometask;
 mod interleave;
+mod numa_balancing_3_13;
+mod numa_balancing_6_12;
+mod numab;
+mod ratelimit;
+mod schednuma_march;
+#[cfg(test)]
+mod testing;
 mod weighted_interleave;
 
+pub use autonuma_28::Autonuma28;
+pub use autonuma_alpha::AutonumaAlpha;
 pub use balancenuma::BalanceNuma;
 pub use bind::Bind;
 pub use cx::{Cx, SpaceInfo, TaskInfo};
 pub use first_touch::FirstTouch;
 pub use interleave::Interleave;
 pub use mm::{Mempolicy, ScanOutcome, ScanPlan, ScanRules};
+pub use numa_balancing_3_13::NumaBalancing313;
+pub use numa_balancing_6_12::NumaBalancing612;
+pub use numab::VmaFilter;
 pub use placement::{
     AllocRequest, HintFault, Kthread, KthreadWork, Migration, Move, PageMove, Placement, Placing,
     Verdict,
 };
 pub use registry::{Build, DESIGNS, Design, Maker, Registered, find};
 pub use sched::Permit;
+pub use schednuma_march::SchednumaMarch;
 pub use weighted_interleave::WeightedInterleave;

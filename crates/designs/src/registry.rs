@@ -2,7 +2,10 @@
 
 use config::{Config, Cx as ConfigCx, Knob};
 
-use crate::{BalanceNuma, Bind, FirstTouch, Interleave, Placement, WeightedInterleave};
+use crate::{
+    Autonuma28, AutonumaAlpha, BalanceNuma, Bind, FirstTouch, Interleave, NumaBalancing313,
+    NumaBalancing612, Placement, SchednumaMarch, WeightedInterleave,
+};
 
 /// What the registry needs to know of a design.
 pub trait Design: Placement + Sized + 'static {
@@ -53,7 +56,12 @@ pub const DESIGNS: &[Registered] = &[
     register::<Interleave>(),
     register::<WeightedInterleave>(),
     register::<Bind>(),
+    register::<AutonumaAlpha>(),
+    register::<SchednumaMarch>(),
+    register::<Autonuma28>(),
     register::<BalanceNuma>(),
+    register::<NumaBalancing313>(),
+    register::<NumaBalancing612>(),
 ];
 
 /// The design of that name.

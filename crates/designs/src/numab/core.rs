@@ -1,0 +1,527 @@
+//! The state of NUMA balancing and its hooks.
+
+use base::{MmId, MmVec, Nanos, NodeId, Pages, TaskId, TaskVec};
+use mm::{ScanOutcome, ScanPlan};
+use sched::Permit;
+use topology::Machine;
+
+use super::group::{Group, Join, Member, join};
+use super::misplaced::{CpuPid, Question, should_migrate, should_migrate_3_13};
+use super::nearby::{Distances, first_max};
+use super::period::{Adapted, GroupShare, PassFaults, PeriodKnobs, adapt, adapt_3_13};
+use super::search::{Search, SearchKnobs, Weigh, find_place};
+use super::stats::{Faults, PRIVATE, SHARED, TaskFaults};
+use super::walk::{Progress, Walk, WalkKnobs};
+use crate::ratelimit::RateLimit;
+use crate::{Cx, HintFault, Migration, Move, Verdict};
+
+/// Which rule decides about a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Misplacing {
+    /// Two-stage filter; after a shared page was refused, this many more are.
+    Deferred(u32),
+    /// Two-stage filter, then the group's use of the two nodes.
+    ByGroup,
+}
+
+/// What a version of the kernel does, and its constants.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    pub(crate) scan_delay: Nanos,
+    pub(crate) period: PeriodKnobs,
+    pub(crate) walk: WalkKnobs,
+    pub(crate) search: SearchKnobs,
+    pub(crate) misplacing: Misplacing,
+    /// Passes in which a task's private pages move at once.
+    pub(crate) early_passes: u64,
+    /// `ACTIVE_NODE_FRACTION`.
+    pub(crate) active_node_fraction: u64,
+    /// A scan delays the task's next one by its own time, so many times.
+    pub(crate) scan_cost_factor: u64,
+    /// Placement and the try to reach the preferred node wait for this at most.
+    pub(crate) migrate_retry: Nanos,
+    pub(crate) rate_limit: Option<RateLimit>,
+    pub(crate) tick: Nanos,
+}
+
+impl Rules {
+    fn is_3_13(&self) -> bool {
+        self.search.search == Search::V3_13
+    }
+}
+
+/// What is known of a task.
+#[derive(Clone, Debug, Default)]
+struct Task {
+    /// CPU time at which its period last expired.
+    node_stamp: Nanos,
+    period: Nanos,
+    scan_seq: u64,
+    /// No placement before.
+    migrate_retry: Nanos,
+    preferred: Option<NodeId>,
+    faults: TaskFaults,
+    /// Whether it ever took a fault.
+    has_faults: bool,
+    group: Option<usize>,
+    /// This pass's faults by locality.
+    pass: PassFaults,
+    /// CPU time and machine time of the last placement.
+    placed: (Nanos, Nanos),
+    /// Node it was last seen on.
+    node: NodeId,
+    /// A migration under way: counted when it has ended.
+    pending: Option<Pending>,
+    /// It should try to reach its preferred node.
+    wants_move: bool,
+    /// Shared faults that are not to migrate (3.13).
+    deferred: u32,
+}
+
+/// A fault that migrates its page.
+#[derive(Clone, Copy, Debug)]
+struct Pending {
+    fault: HintFault,
+    last: Option<CpuPid>,
+}
+
+/// What is known of a process.
+#[derive(Clone, Debug, Default)]
+struct Space {
+    next_scan: Nanos,
+    progress: Progress,
+}
+
+/// The state of NUMA balancing.
+#[derive(Debug)]
+pub(crate) struct Core {
+    rules: Rules,
+    distances: Distances,
+    tasks: TaskVec<Task>,
+    spaces: MmVec<Space>,
+    groups: Vec<Group>,
+    walk: Option<Walk>,
+}
+
+impl Core {
+    pub(crate) fn new(rules: Rules, machine: &Machine) -> Self {
+        Self {
+            rules,
+            distances: Distances::new(machine),
+            tasks: TaskVec::default(),
+            spaces: MmVec::default(),
+            groups: Vec::new(),
+            walk: None,
+        }
+    }
+
+    fn nr_nodes(&self) -> usize {
+        self.distances.matrix.0.len()
+    }
+
+    fn share_of(&self, task: TaskId) -> Option<GroupShare> {
+        let group = self.tasks[task].group.filter(|_| !self.rules.is_3_13());
+        group.map(|group| self.groups[group].share())
+    }
+
+    fn scan_start(&self, cx: &Cx<'_>, task: TaskId, mm: MmId) -> Nanos {
+        self.rules.period.scan_start(cx.rss(mm), self.share_of(task))
+    }
+
+    pub(crate) fn task_start(&mut self, cx: &Cx<'_>, task: TaskId, parent: Option<TaskId>) {
+        let fresh = Task { faults: TaskFaults::new(self.nr_nodes()), ..Task::default() };
+        self.tasks.0.resize(cx.tasks.len(), fresh.clone());
+        self.spaces.0.resize(cx.spaces.len(), Space::default());
+        let Some(mm) = cx.tasks[task].mm else { return };
+        let delay = self.rules.scan_delay;
+        let nr_before = cx.spaces[mm].nr_tasks.saturating_sub(1);
+        let same_mm = parent.is_some_and(|parent| cx.tasks[parent].mm == Some(mm));
+        if nr_before <= 1 {
+            self.spaces[mm].next_scan = cx.now + delay;
+            self.spaces[mm].progress.scan_seq = 0;
+        }
+        // The kernel takes the longest period, a number of milliseconds, for nanoseconds.
+        let stagger = if same_mm || nr_before > 0 {
+            let max = self.rules.period.scan_max(cx.rss(mm), None);
+            Nanos(max.as_ms()) + self.rules.tick * 2
+        } else {
+            Nanos::ZERO
+        };
+        self.tasks[task] = Task {
+            node_stamp: stagger,
+            period: delay,
+            scan_seq: self.spaces[mm].progress.scan_seq,
+            placed: (Nanos::ZERO, cx.now),
+            node: cx.node_of_task(task),
+            ..fresh
+        };
+    }
+
+    pub(crate) fn task_exit(&mut self, task: TaskId) {
+        let Some(state) = self.tasks.0.get_mut(task.idx()) else { return };
+        if let Some(group) = state.group.take() {
+            let none = Faults::new(self.distances.matrix.0.len());
+            self.groups[group].faults.change(&state.faults.sums, &none);
+            self.groups[group].nr_tasks -= 1;
+        }
+    }
+
+    /// Notices that the load balancer has moved a task to another node: its period starts again,
+    /// unless it came to its preferred node, or was not on it before.
+    fn notice_node(&mut self, cx: &Cx<'_>, task: TaskId, mm: MmId) {
+        let node = cx.node_of_task(task);
+        let state = &mut self.tasks[task];
+        let from = std::mem::replace(&mut state.node, node);
+        if node == from || !state.has_faults {
+            return;
+        }
+        let no_reset = state.scan_seq > 0
+            && (state.preferred == Some(node)
+                || state.preferred.is_some_and(|preferred| preferred != from));
+        if !no_reset {
+            self.tasks[task].period = self.scan_start(cx, task, mm);
+        }
+    }
+
+    pub(crate) fn scan(&mut self, cx: &Cx<'_>, task: TaskId) -> Option<ScanPlan> {
+        let info = &cx.tasks[task];
+        let mm = info.mm?;
+        self.notice_node(cx, task, mm);
+        let state = &self.tasks[task];
+        let period = state.period;
+        if info.cpu_time <= state.node_stamp + period {
+            return None;
+        }
+        if state.node_stamp == Nanos::ZERO {
+            self.tasks[task].period = self.scan_start(cx, task, mm);
+        }
+        self.tasks[task].node_stamp += period;
+        let space = &mut self.spaces[mm];
+        if cx.now < space.next_scan {
+            return None;
+        }
+        space.next_scan = cx.now + self.tasks[task].period;
+        // Another thread shall win the next time.
+        self.tasks[task].node_stamp += self.rules.tick * 2;
+        if info.has_policy {
+            return None;
+        }
+        let mut walk = Walk::begin(task, mm, &space.progress, &self.rules.walk);
+        let plan = walk.next_plan(cx, &mut space.progress, &self.rules.walk);
+        self.walk = Some(walk);
+        plan
+    }
+
+    pub(crate) fn scan_done(
+        &mut self,
+        cx: &Cx<'_>,
+        task: TaskId,
+        outcome: &ScanOutcome,
+        took: Nanos,
+    ) -> Option<ScanPlan> {
+        self.tasks[task].node_stamp += took * self.rules.scan_cost_factor;
+        let walk = self.walk.as_mut()?;
+        let progress = &mut self.spaces[walk.mm].progress;
+        let goes_on = walk.walked(outcome, progress);
+        goes_on.then(|| walk.next_plan(cx, progress, &self.rules.walk)).flatten()
+    }
+
+    pub(crate) fn hint_fault(&mut self, cx: &Cx<'_>, fault: &HintFault) -> Verdict {
+        if let Some(vma) = cx.memory.spaces[fault.mm].vma(fault.page) {
+            self.spaces[fault.mm].progress.vmas.faulted(vma.pages.start, fault.task);
+        }
+        let stay = Verdict { word: fault.word, migrate_to: None };
+        if fault.waited {
+            // The kernel finds a migration entry, which is not a hint fault.
+            return stay;
+        }
+        let last = CpuPid::of(fault.word);
+        if fault.page_node == fault.node {
+            self.account(cx, fault, last, fault.page_node);
+            return stay;
+        }
+        let word = CpuPid::new(fault.cpu, fault.task).word();
+        let wanted = self.should_migrate(cx, fault, last);
+        if wanted && self.room_for(cx, fault.node, fault.pages) {
+            self.tasks[fault.task].pending = Some(Pending { fault: *fault, last });
+            return Verdict { word, migrate_to: Some(fault.node) };
+        }
+        if wanted {
+            self.tasks[fault.task].pass.failed += fault.pages.0;
+        }
+        self.account(cx, fault, last, fault.page_node);
+        Verdict { word, migrate_to: None }
+    }
+
+    fn should_migrate(&mut self, cx: &Cx<'_>, fault: &HintFault, last: Option<CpuPid>) -> bool {
+        let state = &mut self.tasks[fault.task];
+        let group = state.group.map(|group| &self.groups[group]);
+        let question = Question {
+            early: state.preferred.is_none() || state.scan_seq <= self.rules.early_passes,
+            last: last.map(|last| (cx.node_of(last.cpu), last.matches(fault.task))),
+            here: fault.node,
+            group: group.map(|group| group.between(fault.node, fault.page_node)),
+        };
+        match self.rules.misplacing {
+            Misplacing::Deferred(defer) => {
+                should_migrate_3_13(&question, &mut state.deferred, defer)
+            }
+            Misplacing::ByGroup => should_migrate(&question, self.rules.active_node_fraction),
+        }
+    }
+
+    fn room_for(&mut self, cx: &Cx<'_>, node: NodeId, pages: Pages) -> bool {
+        cx.can_take(node, pages)
+            && self.rules.rate_limit.as_mut().is_none_or(|limit| limit.admits(node, pages, cx.now))
+    }
+
+    pub(crate) fn migration_done(&mut self, cx: &Cx<'_>, migration: &Migration) {
+        let Some(Pending { fault, last }) = self.tasks[migration.task].pending.take() else {
+            return;
+        };
+        if !migration.moved {
+            self.tasks[migration.task].pass.failed += migration.pages.0;
+        }
+        let node = if migration.moved { migration.to } else { migration.from };
+        self.account(cx, &fault, last, node);
+    }
+
+    /// Counts a fault whose page now is on `mem_node`, and every now and then places the task.
+    fn account(&mut self, cx: &Cx<'_>, fault: &HintFault, last: Option<CpuPid>, mem_node: NodeId) {
+        let task = fault.task;
+        let mut private = last.is_none_or(|last| last.matches(task));
+        if let Some(last) = last.filter(|_| !private) {
+            private = self.join_group(cx, task, last);
+        }
+        let mut local = fault.page_node == fault.node;
+        if let Some(group) = self.tasks[task].group
+            && !private
+            && !local
+        {
+            let group = &self.groups[group];
+            let active = |node| group.is_active(node, self.rules.active_node_fraction);
+            local = group.active_nodes > 1 && active(fault.node) && active(mem_node);
+        }
+        let state = &mut self.tasks[task];
+        state.has_faults = true;
+        if cx.now > state.migrate_retry {
+            self.place(cx, task);
+            self.try_preferred(cx, task);
+        } else if self.rules.is_3_13() {
+            self.place(cx, task);
+        }
+        let state = &mut self.tasks[task];
+        state.faults.count(mem_node, fault.node, private, fault.pages.0);
+        *(if local { &mut state.pass.local } else { &mut state.pass.remote }) += fault.pages.0;
+    }
+
+    /// A fault on a page that another task used: both may be of one group. Returns whether the
+    /// fault counts as private after all.
+    fn join_group(&mut self, cx: &Cx<'_>, task: TaskId, last: CpuPid) -> bool {
+        if self.tasks[task].group.is_none() {
+            self.tasks[task].group = Some(self.groups.len());
+            self.groups.push(Group::of_one(self.tasks[task].faults.sums.clone()));
+        }
+        let member = |task: TaskId| Member { group: self.tasks[task].group, mm: cx.tasks[task].mm };
+        let other = cx.sched.current(last.cpu).filter(|other| last.matches(*other));
+        match join(&self.groups, member(task), other.map(member)) {
+            Join::Stay => false,
+            Join::FalseMatch => true,
+            Join::To(to) => {
+                let none = Faults::new(self.nr_nodes());
+                let state = &mut self.tasks[task];
+                if let Some(from) = state.group.replace(to) {
+                    self.groups[from].faults.change(&state.faults.sums, &none);
+                    self.groups[from].nr_tasks -= 1;
+                }
+                self.groups[to].faults.change(&none, &state.faults.sums);
+                self.groups[to].nr_tasks += 1;
+                false
+            }
+        }
+    }
+
+    /// After a finished pass: halve and add the statistics, choose the preferred node, adapt the
+    /// period.
+    fn place(&mut self, cx: &Cx<'_>, task: TaskId) {
+        let Some(mm) = cx.tasks[task].mm else { return };
+        let seq = self.spaces[mm].progress.scan_seq;
+        let state = &mut self.tasks[task];
+        if state.scan_seq == seq {
+            return;
+        }
+        state.scan_seq = seq;
+        let runtime = cx.tasks[task].cpu_time.saturating_sub(state.placed.0);
+        let walltime = cx.now.saturating_sub(state.placed.1);
+        state.placed = (cx.tasks[task].cpu_time, cx.now);
+        let before = state.faults.sums.clone();
+        let counted = state.pass.local + state.pass.remote;
+        let kinds = state.faults.fold(runtime.0, walltime.0, counted);
+        if let Some(group) = state.group {
+            let group = &mut self.groups[group];
+            group.faults.change(&before, &self.tasks[task].faults.sums);
+            group.count_active_nodes(self.rules.active_node_fraction);
+        }
+        if let Some(node) = self.best_node(task) {
+            let old = self.tasks[task].preferred.replace(node);
+            if self.rules.is_3_13() && old != Some(node) {
+                self.try_preferred(cx, task);
+            }
+        }
+        self.adapt_period(cx, task, mm, kinds);
+    }
+
+    /// The node with most faults of the group, or of the task alone; `None` without any.
+    fn best_node(&self, task: TaskId) -> Option<NodeId> {
+        let own = &self.tasks[task].faults.sums;
+        let nodes = || self.distances.matrix.0.ids();
+        let most = |faults: &Faults| {
+            let node = first_max(nodes(), |node| faults.mem_of(node))?;
+            (faults.mem_of(node) > 0).then_some(node)
+        };
+        let Some(group) = self.tasks[task].group else {
+            return most(own).map(|node| self.with_cpus(node));
+        };
+        let group = &self.groups[group].faults;
+        let best = self.with_cpus(most(group)?);
+        if self.rules.is_3_13() {
+            // Where task and group disagree, the sum of both shares decides.
+            let share = |faults: &Faults, node| faults.mem_of(node) * 1000 / faults.total.max(1);
+            return match most(own) {
+                Some(node) if node != best => first_max(self.distances.cpu_nodes.iter(), |node| {
+                    share(own, node) + share(group, node)
+                }),
+                _ => Some(best),
+            };
+        }
+        Some(self.distances.preferred_group_node(best, |node| group.mem_of(node)))
+    }
+
+    /// The node itself, or the nearest one that has CPUs.
+    fn with_cpus(&self, node: NodeId) -> NodeId {
+        let cpu_nodes = self.distances.cpu_nodes;
+        if cpu_nodes.contains(node) {
+            return node;
+        }
+        let nearest =
+            cpu_nodes.iter().min_by_key(|other| (self.distances.matrix[(node, *other)], *other));
+        nearest.unwrap_or(node)
+    }
+
+    fn adapt_period(&mut self, cx: &Cx<'_>, task: TaskId, mm: MmId, kinds: [u64; 2]) {
+        let share = self.share_of(task);
+        let rss = cx.rss(mm);
+        let (min, max) = (self.rules.period.scan_min(rss), self.rules.period.scan_max(rss, share));
+        let is_3_13 = self.rules.is_3_13();
+        let state = &mut self.tasks[task];
+        let pass = PassFaults {
+            shared: kinds[SHARED],
+            private: kinds[PRIVATE],
+            ..std::mem::take(&mut state.pass)
+        };
+        let rule = if is_3_13 { adapt_3_13 } else { adapt };
+        match rule(state.period, &pass, min, max) {
+            Adapted::BackOff(period) => {
+                state.period = period;
+                self.spaces[mm].next_scan = cx.now + period;
+            }
+            Adapted::To(period) => state.period = period,
+        }
+    }
+
+    /// Lets the task try to get to its preferred node, not too often.
+    fn try_preferred(&mut self, cx: &Cx<'_>, task: TaskId) {
+        let retry = self.rules.migrate_retry;
+        let is_3_13 = self.rules.is_3_13();
+        let state = &mut self.tasks[task];
+        let Some(preferred) = state.preferred else { return };
+        let wait = if is_3_13 { retry } else { retry.min(Nanos(state.period.0 / 16)) };
+        state.migrate_retry = cx.now + wait;
+        state.wants_move = cx.node_of_task(task) != preferred;
+    }
+
+    pub(crate) fn place_task(&mut self, cx: &Cx<'_>, task: TaskId) -> Option<Move> {
+        let state = self.tasks.0.get_mut(task.idx())?;
+        let preferred = state.preferred?;
+        if !std::mem::take(&mut state.wants_move) || cx.node_of_task(task) == preferred {
+            return None;
+        }
+        let found = find_place(cx, self, &self.rules.search, task, preferred);
+        if self.rules.is_3_13() {
+            let found = found?;
+            self.tasks[task].preferred = Some(found.node);
+            let min = cx.tasks[task].mm.map(|mm| self.rules.period.scan_min(cx.rss(mm)));
+            self.tasks[task].period = min.unwrap_or(self.tasks[task].period);
+        } else if self.tasks[task].group.is_some() {
+            // A group that spans nodes settles down where its members get.
+            let node = found.map_or(cx.node_of_task(task), |found| found.node);
+            self.tasks[task].preferred = Some(node);
+        }
+        found.map(|found| found.how)
+    }
+
+    /// `migrate_degrades_locality`.
+    pub(crate) fn permit(&self, cx: &Cx<'_>, task: TaskId, to: base::CpuId) -> Permit {
+        let (src, dst) = (cx.node_of_task(task), cx.node_of(to));
+        let Some(state) = self.tasks.0.get(task.idx()).filter(|state| state.has_faults) else {
+            return Permit::Default;
+        };
+        if src == dst {
+            return Permit::Default;
+        }
+        if state.preferred == Some(src) {
+            let prefers = |task: TaskId| {
+                self.tasks.0.get(task.idx()).is_some_and(|task| task.preferred == Some(src))
+            };
+            let all_prefer = cx.sched.tasks_on(cx.sched.cpu_of(task)).all(prefers);
+            return if all_prefer { Permit::Default } else { Permit::Resist };
+        }
+        if state.preferred == Some(dst) {
+            return Permit::Encourage;
+        }
+        if cx.sched.is_idle(to) {
+            return Permit::Default;
+        }
+        let dist = self.distances.matrix[(src, dst)];
+        let weight = |node| match state.group {
+            Some(_) => self.group_weight(task, node, dist),
+            None => self.task_weight(task, node, dist),
+        };
+        if weight(dst) < weight(src) { Permit::Resist } else { Permit::Encourage }
+    }
+
+    fn weight_of(&self, faults: &Faults, node: NodeId, dist: u8) -> i64 {
+        if faults.total == 0 {
+            return 0;
+        }
+        let near = self.distances.score_nearby(node, dist, |node| faults.mem_of(node));
+        (1000 * (faults.mem_of(node) + near) / faults.total) as i64
+    }
+}
+
+impl Weigh for Core {
+    fn group(&self, task: TaskId) -> Option<usize> {
+        self.tasks[task].group
+    }
+
+    fn preferred(&self, task: TaskId) -> Option<NodeId> {
+        self.tasks[task].preferred
+    }
+
+    fn task_weight(&self, task: TaskId, node: NodeId, dist: u8) -> i64 {
+        self.weight_of(&self.tasks[task].faults.sums, node, dist)
+    }
+
+    fn group_weight(&self, task: TaskId, node: NodeId, dist: u8) -> i64 {
+        let group = self.tasks[task].group.map(|group| &self.groups[group]);
+        group.map_or(0, |group| self.weight_of(&group.faults, node, dist))
+    }
+
+    fn active_nodes(&self, task: TaskId) -> u32 {
+        self.tasks[task].group.map_or(1, |group| self.groups[group].active_nodes)
+    }
+}
+
+#[cfg(test)]
+#[path = "core_tests.rs"]
+mod tests;
