@@ -151,6 +151,11 @@ pub fn schema() -> Json {
         let mut knobs = (design.schema)();
         if let Some(table) = knobs.as_object_mut() {
             table.remove("$schema");
+            // Only whole files may extend others; a design's knobs all have defaults.
+            table.remove("anyOf");
+            if let Some(keys) = table.get_mut("properties").and_then(Json::as_object_mut) {
+                keys.remove("extends");
+            }
             // What it refers to is named by its own root; that moves to the file's.
             if let Some(Json::Object(own)) = table.remove("definitions") {
                 definitions.extend(own);
