@@ -1,7 +1,8 @@
 """libCacheSim beside the textbook policies: its miss counts, and the speed of both.
 
-    against_libcachesim.py counts FOLDER STREAM...        lines of configs/validate/libcachesim/expected.csv
-    against_libcachesim.py speed FOLDER BENCH [ROUNDS]    BENCH is the built benchmark `lists`
+    against_libcachesim.py counts FOLDER STREAM...    lines of configs/validate/libcachesim/expected.csv
+    against_libcachesim.py speed FOLDER BENCH ROUNDS [POLICY...]    BENCH is the built benchmark `lists`
+    against_libcachesim.py trace FOLDER BENCH FILE    miss counts of both on an oracleGeneral file
 
 Run by against_libcachesim.sh, which installs the Python package `libcachesim`; its engine is C.
 """
@@ -14,6 +15,7 @@ import time
 from pathlib import Path
 
 import libcachesim as lcs
+import numpy as np
 
 import streams
 
@@ -29,6 +31,8 @@ POLICIES = {
     "lfu": lcs.LFU,
     "belady": lcs.Belady,
 }
+# What is measured when nothing else is asked for.
+SPEED = ["lru", "fifo", "clock", "clock-2", "sieve", "s3-fifo", "2q", "arc"]
 CAPACITIES = {
     "zipf-1m": [100, 1000, 10_000, 50_000],
     "zipf-scan-1m": [100, 1000, 10_000, 50_000],
@@ -67,13 +71,13 @@ def ours(bench: str, policy: str, capacity: int, stream: Path) -> tuple[int, flo
     return int(misses), float(replay), float(whole)
 
 
-def speed(folder: Path, bench: str, rounds: int) -> None:
+def speed(folder: Path, bench: str, rounds: int, policies: list[str]) -> None:
     name, capacity = "zipf-100m", 100_000
     plain, oracle = streams.write(name, folder)
     nr_requests = plain.stat().st_size // 4
     print(f"{name}, capacity {capacity}: M requests/s, median [lowest-highest] of {rounds} rounds, in turn")
     print(f"{'policy':8} {'libCacheSim':>22} {'numalab':>22} {'ratio':>7} {'with file':>10}  misses")
-    for policy in ["lru", "fifo", "clock", "clock-2", "sieve", "s3-fifo", "2q", "arc"]:
+    for policy in policies:
         theirs, mine, whole = [], [], []
         for _ in range(rounds):
             their_misses, seconds = run(policy, capacity, oracle)
@@ -94,13 +98,29 @@ def speed(folder: Path, bench: str, rounds: int) -> None:
         )
 
 
+def trace(folder: Path, bench: str, file: Path) -> None:
+    """Sizes are ignored, objects are renumbered, capacities are shares of the objects."""
+    objects = np.fromfile(file, dtype=streams.ORACLE_GENERAL)["object"]
+    distinct, pages = np.unique(objects, return_inverse=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    plain = folder / f"{file.stem}.u32"
+    (pages + 1).astype("<u4").tofile(plain)
+    for policy in POLICIES:
+        for percent in [1, 10, 50]:
+            capacity = len(distinct) * percent // 100
+            theirs, _ = run(policy, capacity, file)
+            mine, _, _ = ours(bench, policy, capacity, plain)
+            verdict = "equal" if theirs == mine else "DIFFERENT"
+            print(f"{file.stem},{policy},{capacity},{theirs},{mine},{verdict}", flush=True)
+
+
 if __name__ == "__main__":
     match sys.argv[1:]:
         case ["counts", folder, *names]:
             counts(Path(folder), names)
-        case ["speed", folder, bench]:
-            speed(Path(folder), bench, 5)
-        case ["speed", folder, bench, rounds]:
-            speed(Path(folder), bench, int(rounds))
+        case ["speed", folder, bench, rounds, *policies]:
+            speed(Path(folder), bench, int(rounds), policies or SPEED)
+        case ["trace", folder, bench, file]:
+            trace(Path(folder), bench, Path(file))
         case _:
             sys.exit(__doc__)

@@ -2,7 +2,7 @@
 # Measures libCacheSim's policies and ours on the same stream, in turn, in one run.
 # Needs python3 with venv, a connection to a Python package index at the first time, 4 GB of disk.
 #
-#     benches/peers/against_libcachesim.sh [ROUNDS]
+#     benches/peers/against_libcachesim.sh [ROUNDS [POLICY...]]
 set -eu
 cd "$(dirname "$0")/../.."
 work=target/peers
@@ -12,4 +12,6 @@ if [ ! -d "$work/venv" ]; then
 fi
 bench=$(cargo bench -p benches --bench lists --no-run --message-format=json |
     sed -n 's/.*"executable":"\([^"]*\/lists-[^"]*\)".*/\1/p')
-exec "$work/venv/bin/python" benches/peers/against_libcachesim.py speed "$work/streams" "$bench" "${1:-5}"
+rounds=${1:-5}
+[ $# -eq 0 ] || shift
+exec "$work/venv/bin/python" benches/peers/against_libcachesim.py speed "$work/streams" "$bench" "$rounds" "$@"
