@@ -9,7 +9,10 @@ const LINES_MAX: usize = 500;
 const FUNCTION_LINES_MAX: usize = 70;
 
 /// Files that may be longer, with the reason.
-const LONGER: &[(&str, &str)] = &[];
+const LONGER: &[(&str, &str)] = &[(
+    "crates/reclaim/src/guest/mglru.rs",
+    "one engine a file: ageing, eviction and their shared generations are one algorithm",
+)];
 
 /// Words that must not be in the sources: unfinished work, and lint attributes that outlive their
 /// reason. Put together here so that this file does not contain them.
@@ -50,7 +53,10 @@ fn sources() -> Vec<File> {
 }
 
 fn is_test(path: &str) -> bool {
-    path.contains("/tests/") || path.ends_with("tests.rs") || path.contains("/tidy/")
+    path.contains("/tests/")
+        || path.ends_with("tests.rs")
+        || path.contains("/tidy/")
+        || path.contains("/fuzz_targets/")
 }
 
 #[test]
