@@ -1,1 +1,115 @@
-//! The validation suites: closed forms, published tables, the real kernel's counters, other programs' counts
+//! The validation suites: closed forms, published tables.
+//!
+//! A suite gives [`Row`]s: what was expected, from where, in which band, and what came out. No
+//! constant is tuned for a row: a machine has one file, a design its published defaults.
+//! [`run`] does the work, [`to_json`], [`text`] and [`markdown`] show it.
+
+mod closed_form;
+mod jobs;
+mod markdown;
+pub mod published;
+mod row;
+mod scatter;
+mod text;
+
+use std::path::PathBuf;
+
+pub use jobs::Observer;
+pub use markdown::markdown;
+pub use row::{Got, Kind, Row, Verdict};
+pub use text::{summary, text, to_json};
+
+use thiserror::Error;
+
+/// A suite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Suite {
+    /// As `--suite` takes it.
+    pub name: &'static str,
+    /// What it holds the program against.
+    pub doc: &'static str,
+}
+
+/// All suites in the order in which they run.
+pub const fn suites() -> &'static [Suite] {
+    &[
+        Suite {
+            name: closed_form::NAME,
+            doc: "formulas: queues, bandwidth shares, latency means, placement, watermarks",
+        },
+        Suite {
+            name: published::NAME,
+            doc: "tables that authors of NUMA designs posted, on their machines",
+        },
+    ]
+}
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Names of suites; empty for all.
+    pub suites: Vec<String>,
+    /// Only rows whose id contains this; empty for all.
+    pub filter: String,
+    /// The published size with all seeds, instead of what ends within minutes.
+    pub full: bool,
+    /// Threads; 0 for all processors.
+    pub jobs: usize,
+    /// The folder of shipped files, with `validate/` in it.
+    pub configs: PathBuf,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            suites: Vec::new(),
+            filter: String::new(),
+            full: false,
+            jobs: 0,
+            configs: PathBuf::from("configs"),
+        }
+    }
+}
+
+/// Why nothing could be validated.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// There is no such suite.
+    #[error("unknown suite `{name}`; there are {known}", known = known_suites())]
+    UnknownSuite {
+        /// As asked for.
+        name: String,
+    },
+    /// A data file is wrong.
+    #[error("{}", .0.render(false))]
+    Data(config::Problems),
+}
+
+fn known_suites() -> String {
+    let names: Vec<String> = suites().iter().map(|suite| format!("`{}`", suite.name)).collect();
+    names.join(", ")
+}
+
+/// Runs the suites and judges what came out, in the order of suites and their rows.
+///
+/// # Errors
+/// A suite that does not exist, or data files that are wrong. A run that fails is a row.
+pub fn run(options: &Options, observer: &dyn Observer) -> Result<Vec<Row>, Error> {
+    let known = |name: &String| suites().iter().any(|suite| suite.name == name);
+    if let Some(name) = options.suites.iter().find(|name| !known(name)) {
+        return Err(Error::UnknownSuite { name: name.clone() });
+    }
+    let wanted = |name: &str| {
+        options.suites.is_empty() || options.suites.iter().any(|wanted| wanted == name)
+    };
+    let mut rows = Vec::new();
+    if wanted(closed_form::NAME) {
+        rows.extend(closed_form::run(options, observer)?);
+    }
+    if wanted(published::NAME) {
+        let folder = options.configs.join("validate");
+        let tables = published::load_tables(&folder).map_err(Error::Data)?;
+        rows.extend(published::run(&tables, options, observer));
+    }
+    Ok(rows)
+}

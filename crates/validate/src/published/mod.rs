@@ -1,0 +1,139 @@
+//! The suite `published`: tables that authors posted, against runs of the same programs on the
+//! described machines under the same designs.
+//!
+//! A table's file names cells (a workload under a design); every cell runs with several seeds, and
+//! each of its rows compares the median of what the runs gave with what was published. Cells that
+//! several rows need run once.
+
+mod file;
+mod judge;
+mod load;
+mod metric;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use base::Nanos;
+use sim::{EngineKnobs, Progress, RunSpec};
+use topology::Machine;
+use trace::generate::WorkloadSpec;
+
+pub use file::{
+    Basis, CellFile, Metric, OrderingFile, RowFile, TableFile, schema as table_file_schema,
+};
+pub use load::{AWAITED_DESIGNS, Cell, Maker, Runnable, Table, load as load_tables};
+pub use metric::value as metric_value;
+
+use crate::jobs::{self, Observer};
+use crate::{Options, Row};
+
+/// Name of the suite.
+pub(crate) const NAME: &str = "published";
+
+/// The values of a cell's runs, by metric, one for each seed; or why there are none.
+type CellValues = Result<BTreeMap<Metric, Vec<f64>>, String>;
+
+/// One run that is due.
+struct Due<'a> {
+    table: usize,
+    cell: usize,
+    machine: &'a Arc<Machine>,
+    workload: &'a WorkloadSpec,
+    maker: &'a Maker,
+    design: &'a str,
+    seed: u64,
+}
+
+/// Runs what the filter asks for and judges it.
+pub(crate) fn run(tables: &[Table], options: &Options, observer: &dyn Observer) -> Vec<Row> {
+    let plans: Vec<_> = tables.iter().map(|table| judge::plan(table, &options.filter)).collect();
+    let mut due = Vec::new();
+    for (idx, (table, plan)) in tables.iter().zip(&plans).enumerate() {
+        for cell in plan.cells(table) {
+            due.extend(runs_of(table, idx, cell, options.full));
+        }
+    }
+    let results = jobs::map(
+        options.jobs,
+        &due,
+        observer,
+        |due| one_run(due),
+        |due| {
+            format!(
+                "{}/{} seed {}",
+                tables[due.table].name, tables[due.table].cells[due.cell].id, due.seed
+            )
+        },
+    );
+    let mut values: BTreeMap<(usize, usize), CellValues> = BTreeMap::new();
+    for (due, result) in due.iter().zip(results) {
+        let all = values.entry((due.table, due.cell)).or_insert_with(|| Ok(BTreeMap::new()));
+        merge(all, result.unwrap_or_else(|| Err("cancelled".to_owned())));
+    }
+    let rows = tables
+        .iter()
+        .zip(&plans)
+        .enumerate()
+        .flat_map(|(idx, (table, plan))| plan.judge(table, &|cell| values.get(&(idx, cell))));
+    rows.collect()
+}
+
+fn runs_of<'a>(
+    table: &'a Table,
+    table_idx: usize,
+    cell_idx: usize,
+    full: bool,
+) -> impl Iterator<Item = Due<'a>> {
+    let cell = &table.cells[cell_idx];
+    let maker = match &cell.maker {
+        Runnable::With(maker) if cell.excluded.is_none() => Some(maker),
+        _ => None,
+    };
+    let (workload, seeds) =
+        if full { (&cell.workload, cell.seeds) } else { (&cell.quick_workload, cell.quick_seeds) };
+    maker.into_iter().flat_map(move |maker| {
+        (1..=u64::from(seeds)).map(move |seed| Due {
+            table: table_idx,
+            cell: cell_idx,
+            machine: &table.machine,
+            workload,
+            maker,
+            design: &cell.design,
+            seed,
+        })
+    })
+}
+
+/// What one run gave, by metric.
+fn one_run(due: &Due<'_>) -> Result<BTreeMap<Metric, f64>, String> {
+    let workload = due.workload.open(due.machine, due.seed).map_err(|error| error.to_string())?;
+    let measured: Option<Nanos> = workload.stop_after;
+    let spec = RunSpec {
+        machine: Arc::clone(due.machine),
+        workload,
+        design: (due.maker)(due.machine),
+        design_name: due.design.to_owned(),
+        axes: BTreeMap::new(),
+        seed: due.seed,
+        knobs: EngineKnobs::default(),
+    };
+    let run = sim::run(spec, &Progress::default()).map_err(|error| error.to_string())?;
+    if let results::Outcome::OutOfMemory(what) = &run.outcome {
+        return Err(format!("out of memory: {what}"));
+    }
+    let value = |metric: &Metric| Some((*metric, metric_value(*metric, &run, measured)?));
+    Ok(Metric::ALL.iter().filter_map(value).collect())
+}
+
+/// Adds a seed's values; the first error stays.
+fn merge(all: &mut CellValues, one: Result<BTreeMap<Metric, f64>, String>) {
+    match (all, one) {
+        (Ok(all), Ok(one)) => {
+            one.into_iter().for_each(|(metric, value)| all.entry(metric).or_default().push(value));
+        }
+        (all @ Ok(_), Err(error)) => *all = Err(error),
+        (Err(_), _) => {}
+    }
+}

@@ -1,0 +1,96 @@
+//! Shipped tables: they resolve, they are described, and a few small rows come out.
+
+use std::path::{Path, PathBuf};
+
+use super::*;
+use crate::Verdict;
+
+fn configs() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs")
+}
+
+fn options(filter: &str) -> Options {
+    Options { filter: filter.to_owned(), configs: configs(), ..Options::default() }
+}
+
+fn tables() -> Vec<Table> {
+    load_tables(&configs().join("validate"))
+        .unwrap_or_else(|problems| panic!("{}", problems.render(false)))
+}
+
+#[test]
+fn every_row_resolves() {
+    let tables = tables();
+    assert!(tables.len() >= 9);
+    let mut ids = Vec::new();
+    for table in &tables {
+        for cell in &table.cells {
+            let workload = cell.workload.open(&table.machine, 1);
+            assert!(workload.is_ok_and(|w| !w.threads.is_empty()), "{}/{}", table.name, cell.id);
+            for row in &cell.rows {
+                let (low, high) = row.band();
+                assert!(low < high && row.published > 0.0, "{}/{}", table.name, cell.id);
+            }
+        }
+        ids.extend(judge::plan(table, "").judge(table, &|_| None).into_iter().map(|row| row.id));
+    }
+    let mut unique = ids.clone();
+    unique.sort();
+    unique.dedup();
+    assert_eq!(unique.len(), ids.len(), "rows with the same id");
+}
+
+#[test]
+fn static_rows_of_the_acceptance_are_all_there() {
+    let tables = tables();
+    let count = |name: &str| {
+        let table = tables.iter().find(|table| table.name == name).unwrap();
+        table.cells.iter().filter(|cell| cell.design == "first-touch").count()
+    };
+    assert_eq!(count("m-sri2") + count("m-sri2-ht"), 24);
+    assert_eq!(count("m-sri8"), 12);
+    assert_eq!((count("m-dan"), count("m-ingo-ram"), count("m-ingo-bandwidth")), (6, 6, 17));
+}
+
+/// `UPDATE=1 cargo test -p validate schema` writes the file anew.
+#[test]
+fn the_committed_schema_is_fresh() {
+    let path = configs().join("schemas/validate.json");
+    let schema = serde_json::to_string_pretty(&table_file_schema()).unwrap() + "\n";
+    if std::env::var_os("UPDATE").is_some() {
+        fs_err::write(&path, &schema).unwrap();
+    }
+    assert!(
+        fs_err::read_to_string(&path).unwrap() == schema,
+        "run UPDATE=1 cargo test -p validate schema"
+    );
+}
+
+#[test]
+fn bound_rows_of_a_small_machine_pass_and_excluded_ones_do_not_run() {
+    let tables = tables();
+    let rows = run(&tables, &options("m-sri2/numa02_HARD"), &());
+    assert_eq!(rows.len(), 1);
+    assert!(rows[0].passed(), "{:?}", rows[0]);
+    let rows = run(&tables, &options("m-sri8/SMT_HARD"), &());
+    assert_eq!(rows[0].verdict, Verdict::Excluded);
+    assert!(!rows[0].passed() && rows[0].got.is_none());
+}
+
+#[test]
+fn jobs_do_not_change_rows() {
+    let tables = tables();
+    let rows = |jobs| run(&tables, &Options { jobs, ..options("m-sri2/numa02") }, &());
+    assert_eq!(rows(1), rows(2));
+}
+
+#[test]
+fn mistakes_in_a_table_are_named_together() {
+    let text = "title = 't'\nsource = 's'\nmachine = 'm.toml'\nworkloads = { a = { kind = 'gups' } }\n\
+                [[cells]]\nid = 'x'\nworkload = 'b'\ndesign = 'first-touch'\n\
+                rows = [{ metric = 'elapsed_s', published = 1.0 }, \
+                { metric = 'elapsed', published = 1.0, low = 0.0 }]\n";
+    let problems = config::parse::<TableFile>("t.toml", text).unwrap_err();
+    let shown = problems.render(false);
+    assert!(shown.contains("within_pct") && shown.contains("elapsed_s"), "{shown}");
+}
