@@ -13,20 +13,16 @@ impl Sched {
         affinity.iter().nth(k).unwrap_or_else(|| self.cpu_of(daemon))
     }
 
-    /// The net effect of a daemon on a fully loaded machine as observed in 2012: a random running
-    /// task and a random CPU of the machine, which are to exchange places ([`Sched::exchange`]).
-    /// `None` when nothing runs, when the task is there already, or when an affinity forbids the
-    /// exchange; the engine then leaves the event out.
+    /// The net effect of a daemon on a fully loaded machine as observed in 2012: it wakes on a random
+    /// CPU, and the task it displaces exchanges places with a random CPU of the machine
+    /// ([`Sched::exchange`]). `None` when the CPU was idle, when the task is there already, or when an
+    /// affinity forbids the exchange; the engine then leaves the event out. So a task that is alone
+    /// on the machine is hardly ever moved.
     pub fn noise_swap(&self, rng: &mut Rng) -> Option<(TaskId, CpuId)> {
         let nr_cpus = self.nr_cpus() as u64;
-        let nr_current = self.cpus.ids().filter(|cpu| self.current(*cpu).is_some()).count();
-        if nr_current == 0 {
-            return None;
-        }
-        let k = rng.below(nr_current as u64) as usize;
-        let task = self.cpus.ids().filter_map(|cpu| self.current(cpu)).nth(k)?;
+        let from = CpuId::from_idx(rng.below(nr_cpus) as usize);
         let to = CpuId::from_idx(rng.below(nr_cpus) as usize);
-        let from = self.cpu_of(task);
+        let task = self.current(from)?;
         let back_allowed = self.current(to).is_none_or(|other| self.allowed(other, from));
         (to != from && self.allowed(task, to) && back_allowed).then_some((task, to))
     }
