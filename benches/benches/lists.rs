@@ -101,7 +101,7 @@ fn compare_policies() {
     let (nr_pages, rows, rounds) = match (is_smoke(), is_large()) {
         (true, _) => (1 << 10, 1 << 12, 1),
         (false, false) => (1 << 20, 20_000_000, 5),
-        (false, true) => (1 << 26, 20_000_000, 3),
+        (false, true) => (1 << 26, 100_000_000, 1),
     };
     let capacity = nr_pages / 10;
     let (zipf, mut rng) = (Zipf::new(u64::from(nr_pages), 0.99), stream(1, "bench.lists", 0));
