@@ -5,6 +5,8 @@ use mm::{Memory, Watermark};
 use sched::Sched;
 use topology::Machine;
 
+use crate::Move;
+
 /// The readable parts of the world at the moment of a question.
 pub struct Cx<'a> {
     /// Machine time: the asking CPU's own clock.
@@ -67,6 +69,17 @@ impl Cx<'_> {
     /// Resident base pages of a space.
     pub fn rss(&self, mm: MmId) -> Pages {
         self.memory.spaces[mm].resident
+    }
+
+    /// The move that takes `task` to `cpu` by force. Where another task runs, that one is displaced,
+    /// and the CPU that `task` leaves goes idle and pulls it: the net effect is an exchange. The
+    /// balancer alone would as often pull the newcomer back, which waits while the other one runs.
+    pub fn displace(&self, task: TaskId, cpu: CpuId) -> Move {
+        let from = self.sched.cpu_of(task);
+        let fits = |other: &TaskId| {
+            *other != task && self.tasks[*other].mm.is_some() && self.sched.allowed(*other, from)
+        };
+        self.sched.current(cpu).filter(fits).map_or(Move::To(cpu), Move::Swap)
     }
 
     /// Whether `node` would stay above its high watermark after taking `pages`, as migration asks.

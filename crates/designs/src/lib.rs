@@ -23,8 +23,12 @@ mod interleave;
 mod numa_balancing_3_13;
 mod numa_balancing_6_12;
 mod numab;
+mod numacore;
+mod numacore_15;
+mod numacore_unified_3;
 mod ratelimit;
 mod schednuma_march;
+mod schednuma_october;
 #[cfg(test)]
 mod testing;
 mod weighted_interleave;
@@ -40,6 +44,8 @@ pub use mm::{Mempolicy, ScanOutcome, ScanPlan, ScanRules};
 pub use numa_balancing_3_13::NumaBalancing313;
 pub use numa_balancing_6_12::NumaBalancing612;
 pub use numab::VmaFilter;
+pub use numacore_15::Numacore15;
+pub use numacore_unified_3::NumacoreUnified3;
 pub use placement::{
     AllocRequest, HintFault, Kthread, KthreadWork, Migration, Move, PageMove, Placement, Placing,
     Verdict,
@@ -47,4 +53,5 @@ pub use placement::{
 pub use registry::{Build, DESIGNS, Design, Maker, Registered, find};
 pub use sched::Permit;
 pub use schednuma_march::SchednumaMarch;
+pub use schednuma_october::SchednumaOctober;
 pub use weighted_interleave::WeightedInterleave;

@@ -4,7 +4,8 @@ use config::{Config, Cx as ConfigCx, Knob};
 
 use crate::{
     Autonuma28, AutonumaAlpha, BalanceNuma, Bind, FirstTouch, Interleave, NumaBalancing313,
-    NumaBalancing612, Placement, SchednumaMarch, WeightedInterleave,
+    NumaBalancing612, Numacore15, NumacoreUnified3, Placement, SchednumaMarch, SchednumaOctober,
+    WeightedInterleave,
 };
 
 /// What the registry needs to know of a design.
@@ -58,7 +59,10 @@ pub const DESIGNS: &[Registered] = &[
     register::<Bind>(),
     register::<AutonumaAlpha>(),
     register::<SchednumaMarch>(),
+    register::<SchednumaOctober>(),
     register::<Autonuma28>(),
+    register::<Numacore15>(),
+    register::<NumacoreUnified3>(),
     register::<BalanceNuma>(),
     register::<NumaBalancing313>(),
     register::<NumaBalancing612>(),

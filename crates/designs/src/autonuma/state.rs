@@ -112,7 +112,7 @@ impl State {
             .collect();
         let decision = decide(&self.weighed(cx, task)?, here, &others)?;
         self.tasks[task].node = Some(decision.node);
-        decision.target.map(Move::To)
+        decision.target.map(|cpu| cx.displace(task, cpu))
     }
 
     fn weighed(&self, cx: &Cx<'_>, task: TaskId) -> Option<Weighed<'_>> {

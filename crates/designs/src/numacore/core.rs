@@ -1,0 +1,321 @@
+//! State of numa/core and its hooks.
+
+use base::{CpuId, MmId, MmVec, Nanos, NodeId, Pages, TaskId, TaskVec};
+use mm::{ScanOutcome, ScanPlan, ScanRules};
+use sched::Permit;
+
+use super::place::{Class, Classes, gather, spread};
+use crate::{Cx, HintFault, Migration, Move, Verdict};
+
+/// What a version does, and its constants.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    pub(crate) scan_delay: Nanos,
+    pub(crate) period_min: Nanos,
+    pub(crate) period_max: Nanos,
+    pub(crate) size_min: Pages,
+    pub(crate) size_max: Pages,
+    /// Processes with less resident memory are left alone.
+    pub(crate) rss_threshold: Pages,
+    /// Complete scans before a task is placed, and after it was.
+    pub(crate) settle_count: u32,
+    /// Whether an unchanged placement doubles the period (and halves the size).
+    pub(crate) back_off: bool,
+}
+
+const SHARED: usize = 0;
+const PRIVATE: usize = 1;
+
+/// What is known of a task.
+#[derive(Clone, Debug, Default)]
+struct Task {
+    stamp: Nanos,
+    period: Nanos,
+    size: Pages,
+    /// Complete scan of its process that it last took notice of.
+    scan_seq: u64,
+    /// By node: shared and private.
+    faults: Vec<[u64; 2]>,
+    class: Option<Class>,
+    /// Choice of the last placement; the same one again is acted upon.
+    ideal: Option<CpuId>,
+    target: Option<CpuId>,
+    settle: u32,
+    pending: Option<(HintFault, bool)>,
+}
+
+/// What is known of a process.
+#[derive(Clone, Copy, Debug, Default)]
+struct Space {
+    next_scan: Nanos,
+    offset: u32,
+    scan_seq: u64,
+}
+
+/// All of it.
+#[derive(Debug)]
+pub(crate) struct Core {
+    rules: Rules,
+    nr_nodes: usize,
+    tasks: TaskVec<Task>,
+    spaces: MmVec<Space>,
+}
+
+impl Task {
+    fn sum(&self, kind: usize) -> u64 {
+        self.faults.iter().map(|pair| pair[kind]).sum()
+    }
+
+    fn on(&self, node: NodeId) -> u64 {
+        self.faults.get(node.idx()).map_or(0, |pair| pair.iter().sum())
+    }
+}
+
+/// A page's last CPU, as the word stored with its folio (0: none yet).
+fn last_cpu(word: u32) -> Option<CpuId> {
+    word.checked_sub(1).map(|cpu| CpuId(cpu as u16))
+}
+
+impl Core {
+    pub(crate) fn new(rules: Rules, machine: &topology::Machine) -> Self {
+        Self {
+            rules,
+            nr_nodes: machine.nodes.len(),
+            tasks: TaskVec::default(),
+            spaces: MmVec::default(),
+        }
+    }
+
+    pub(crate) fn task_start(&mut self, cx: &Cx<'_>, task: TaskId) {
+        let fresh = Task {
+            period: self.rules.scan_delay,
+            size: self.rules.size_max,
+            faults: vec![[0; 2]; self.nr_nodes],
+            settle: self.rules.settle_count,
+            ..Task::default()
+        };
+        self.tasks.0.resize(cx.tasks.len(), fresh);
+        let space = Space { next_scan: cx.now + self.rules.scan_delay, ..Space::default() };
+        self.spaces.0.resize(cx.spaces.len(), space);
+        if cx.tasks[task].mm.is_some_and(|mm| cx.spaces[mm].nr_tasks <= 1) {
+            // A process that starts later has its own delay.
+            cx.tasks[task].mm.into_iter().for_each(|mm| self.spaces[mm] = space);
+        }
+    }
+
+    pub(crate) fn scan(&mut self, cx: &Cx<'_>, task: TaskId) -> Option<ScanPlan> {
+        let info = &cx.tasks[task];
+        let mm = info.mm.filter(|_| !info.has_policy)?;
+        let state = &mut self.tasks[task];
+        if info.cpu_time < state.stamp + state.period {
+            return None;
+        }
+        if state.stamp == Nanos::ZERO {
+            state.period = self.rules.period_min;
+        }
+        state.stamp = info.cpu_time;
+        let space = &mut self.spaces[mm];
+        if cx.now < space.next_scan || cx.rss(mm) < self.rules.rss_threshold {
+            return None;
+        }
+        space.next_scan = cx.now + state.period;
+        Some(ScanPlan {
+            mm,
+            start: space.offset,
+            end: u32::MAX,
+            max_updated: state.size,
+            max_walked: Pages::MAX,
+            rules: ScanRules { skip_bound_vmas: true, ..ScanRules::default() },
+        })
+    }
+
+    pub(crate) fn scan_done(&mut self, cx: &Cx<'_>, task: TaskId, outcome: &ScanOutcome) {
+        if let Some(mm) = cx.tasks[task].mm {
+            let space = &mut self.spaces[mm];
+            space.offset = outcome.next;
+            space.scan_seq += u64::from(outcome.wrapped);
+        }
+    }
+
+    pub(crate) fn hint_fault(&mut self, cx: &Cx<'_>, fault: &HintFault) -> Verdict {
+        let last = last_cpu(fault.word);
+        let private = last == Some(fault.cpu);
+        let confirmed = last.is_some_and(|last| cx.node_of(last) == fault.node);
+        let wanted = confirmed
+            && fault.node != fault.page_node
+            && !fault.waited
+            && cx.can_take(fault.node, fault.pages);
+        if wanted {
+            self.tasks[fault.task].pending = Some((*fault, private));
+        } else {
+            self.account(cx, fault, fault.page_node, private);
+        }
+        Verdict { word: u32::from(fault.cpu.0) + 1, migrate_to: wanted.then_some(fault.node) }
+    }
+
+    pub(crate) fn migration_done(&mut self, cx: &Cx<'_>, migration: &Migration) {
+        if let Some((fault, private)) = self.tasks[migration.task].pending.take() {
+            let node = if migration.moved { migration.to } else { migration.from };
+            self.account(cx, &fault, node, private);
+        }
+    }
+
+    fn account(&mut self, cx: &Cx<'_>, fault: &HintFault, node: NodeId, private: bool) {
+        self.notice_scan(cx, fault.task, fault.mm);
+        self.tasks[fault.task].faults[node.idx()][usize::from(private)] += fault.pages.0;
+    }
+
+    /// After a complete scan of its process: class, place, period; then faults are halved.
+    fn notice_scan(&mut self, cx: &Cx<'_>, task: TaskId, mm: MmId) {
+        let seq = self.spaces[mm].scan_seq;
+        let state = &mut self.tasks[task];
+        if state.scan_seq == seq {
+            return;
+        }
+        state.scan_seq = seq;
+        state.class = Class::of(state.sum(SHARED), state.sum(PRIVATE)).or(state.class);
+        state.faults.iter_mut().flatten().for_each(|count| *count /= 2);
+        if state.settle > 0 {
+            state.settle -= 1;
+            return;
+        }
+        let ideal = match self.tasks[task].class {
+            None => return,
+            Some(Class::Private) => spread(cx, task),
+            Some(Class::Shared) => gather(cx, self, task),
+        };
+        let here = cx.node_of_task(task);
+        let state = &mut self.tasks[task];
+        let chosen_again = ideal.is_some() && ideal == state.ideal;
+        state.ideal = ideal;
+        if chosen_again && ideal.is_some_and(|cpu| cx.node_of(cpu) != here) {
+            state.target = ideal;
+            state.settle = self.rules.settle_count;
+            (state.period, state.size) = (self.rules.period_min, self.rules.size_max);
+        } else if self.rules.back_off {
+            state.period = (state.period * 2).min(self.rules.period_max);
+            state.size = Pages(state.size.0 / 2).max(self.rules.size_min);
+        }
+    }
+
+    pub(crate) fn place_task(&mut self, cx: &Cx<'_>, task: TaskId) -> Option<Move> {
+        let state = self.tasks.0.get_mut(task.idx())?;
+        let target = state.target.take()?;
+        let (from, to) = (cx.node_of_task(task), cx.node_of(target));
+        if from == to || !cx.sched.allowed(task, target) {
+            return None;
+        }
+        // Its private pages will follow: they count for the new node at once.
+        let private = std::mem::take(&mut state.faults[from.idx()][PRIVATE]);
+        state.faults[to.idx()][PRIVATE] += private;
+        Some(cx.displace(task, target))
+    }
+
+    /// The ladder of faults: up is welcome, down is resisted.
+    pub(crate) fn permit(&self, cx: &Cx<'_>, task: TaskId, to: CpuId) -> Permit {
+        let (from, to) = (cx.node_of_task(task), cx.node_of(to));
+        let Some(state) = self.tasks.0.get(task.idx()) else { return Permit::Default };
+        if state.class.is_none() || from == to {
+            return Permit::Default;
+        }
+        match state.on(to).cmp(&state.on(from)) {
+            std::cmp::Ordering::Greater => Permit::Encourage,
+            std::cmp::Ordering::Equal => Permit::Default,
+            std::cmp::Ordering::Less => Permit::Resist,
+        }
+    }
+}
+
+impl Classes for Core {
+    fn class(&self, task: TaskId) -> Option<Class> {
+        self.tasks.0.get(task.idx())?.class
+    }
+
+    fn is_ideal(&self, cx: &Cx<'_>, task: TaskId) -> bool {
+        let ideal = self.tasks.0.get(task.idx()).and_then(|task| task.ideal);
+        ideal.is_some_and(|cpu| cx.node_of(cpu) == cx.node_of_task(task))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::World;
+
+    const RULES: Rules = Rules {
+        scan_delay: Nanos::from_ms(1000),
+        period_min: Nanos::from_ms(100),
+        period_max: Nanos::from_ms(1600),
+        size_min: Pages(8192),
+        size_max: Pages(131_072),
+        rss_threshold: Pages::ZERO,
+        settle_count: 0,
+        back_off: true,
+    };
+
+    fn setup() -> (World, Core, TaskId, MmId) {
+        let mut world = World::new(2, 3);
+        let mm = world.add_space();
+        let task = world.add_task(mm, 0);
+        let mut core = Core::new(RULES, &world.machine);
+        core.task_start(&world.cx(), task);
+        (world, core, task, mm)
+    }
+
+    /// A complete scan, and a fault after it.
+    fn pass(world: &mut World, core: &mut Core, task: TaskId, word: u32) {
+        let mm = world.tasks[task].mm.expect("a user task");
+        core.spaces[mm].scan_seq += 1;
+        let fault = world.fault(task, 0, word);
+        core.hint_fault(&world.cx(), &fault);
+    }
+
+    #[test]
+    fn pages_move_when_the_last_cpu_was_on_this_node_too() {
+        let (mut world, mut core, task, _) = setup();
+        let mut ask = |word| {
+            let fault = world.fault(task, 1, word);
+            core.hint_fault(&world.cx(), &fault).migrate_to
+        };
+        assert_eq!(ask(0), None, "never used before");
+        assert_eq!(ask(1 + 4), None, "a CPU of the other node");
+        assert_eq!(ask(1 + 2), Some(NodeId(0)), "a neighbour");
+    }
+
+    #[test]
+    fn an_unchanged_place_doubles_the_period_up_to_its_maximum() {
+        let (mut world, mut core, task, _) = setup();
+        core.tasks[task].period = RULES.period_min;
+        let mut periods = Vec::new();
+        for _ in 0..7 {
+            pass(&mut world, &mut core, task, 1);
+            periods.push(core.tasks[task].period.as_ms());
+        }
+        // The first pass had no faults to class the task by.
+        assert_eq!(periods, [100, 200, 400, 800, 1600, 1600, 1600]);
+    }
+
+    #[test]
+    fn a_place_chosen_twice_is_taken_and_private_faults_go_along() {
+        let (mut world, mut core, task, mm) = setup();
+        let other = world.add_task(mm, 1);
+        core.task_start(&world.cx(), other);
+        core.tasks[task].faults[0][PRIVATE] = 1000;
+        pass(&mut world, &mut core, task, 1);
+        assert_eq!(core.place_task(&world.cx(), task), None, "chosen once");
+        pass(&mut world, &mut core, task, 1);
+        let before = core.tasks[task].on(NodeId(0));
+        assert_eq!(core.place_task(&world.cx(), task), Some(Move::To(CpuId(3))));
+        assert_eq!(core.tasks[task].on(NodeId(1)), before);
+        assert_eq!(core.tasks[task].period, RULES.period_min);
+    }
+
+    #[test]
+    fn small_processes_are_left_alone() {
+        let (mut world, mut core, task, _) = setup();
+        core.rules.rss_threshold = Pages(1);
+        world.now = Nanos::from_secs(5);
+        world.tasks[task].cpu_time = Nanos::from_secs(5);
+        assert_eq!(core.scan(&world.cx(), task), None);
+    }
+}

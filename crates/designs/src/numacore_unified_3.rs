@@ -1,0 +1,72 @@
+//! numa/core on the common base, third version.
+//!
+//! Ingo Molnar with Peter Zijlstra, "unified NUMA balancing" v3, December 2012; not merged. Described in
+//! "NUMA performance comparison between three NUMA kernels and mainline", linux-mm 2012-12-07.
+//!
+//! Modelled: scans by the running task; private and shared faults told apart by the CPU of the
+//! last one; two-stage filter; private tasks spread over idle CPUs, shared ones gathered with their
+//! process; the same choice twice before a move; the back-off of the
+//! scan period and size; the balancer's ladder.
+//!
+//! Left out: which rule moves the scan size between its bounds is not described: it
+//! halves and recovers with the period; 4 KiB faults handled 2 MiB at a time; the random lateral force of
+//! a balanced machine; averages over a longer window, whose length is not described.
+
+use base::{Bytes, Nanos};
+use topology::Machine;
+
+use crate::Design;
+use crate::numacore::{Core, Rules};
+
+config::config! {
+    /// Constants of numa/core, by their sysctl names.
+    pub struct Knobs {
+        /// Delay of a process's first scan.
+        pub sched_numa_scan_delay: Nanos = Nanos::from_ms(1000),
+        /// Shortest scan period, in a task's CPU time.
+        pub sched_numa_scan_period_min: Nanos = Nanos::from_ms(100),
+        /// Longest scan period.
+        pub sched_numa_scan_period_max: Nanos = Nanos::from_ms(1600),
+        /// Least memory made inaccessible by one scan.
+        #[check(config::positive)]
+        pub sched_numa_scan_size_min: Bytes = Bytes::from_mib(32),
+        /// Most memory made inaccessible by one scan.
+        #[check(config::positive)]
+        pub sched_numa_scan_size_max: Bytes = Bytes::from_mib(512),
+        /// Processes with less resident memory are left alone.
+        pub sched_numa_rss_threshold: Bytes = Bytes::from_mib(128),
+        /// Complete scans before a new or moved task is placed.
+        pub sched_numa_settle_count: u32 = 2,
+        /// Whether an unchanged placement doubles the period.
+        pub back_off: bool = true,
+    }
+}
+
+/// State of numa/core.
+#[derive(Debug)]
+pub struct NumacoreUnified3(Core);
+
+crate::numacore::placement_by_numacore!(NumacoreUnified3);
+
+impl Design for NumacoreUnified3 {
+    const NAME: &'static str = "numacore-unified-3";
+    const LINEAGE: &'static str = "Ingo Molnar, Peter Zijlstra, Dec 2012, not merged: spread private tasks, gather shared ones";
+    const SOURCE: &'static str = "\"unified NUMA balancing\" v3, linux-mm 2012-12-07";
+    const LEFT_OUT: &'static str =
+        "batches of base pages; lateral force; long averages; the rule of the scan size is assumed";
+    type Knobs = Knobs;
+
+    fn new(knobs: Knobs, machine: &Machine) -> Self {
+        let rules = Rules {
+            scan_delay: knobs.sched_numa_scan_delay,
+            period_min: knobs.sched_numa_scan_period_min,
+            period_max: knobs.sched_numa_scan_period_max,
+            size_min: knobs.sched_numa_scan_size_min.pages_ceil(),
+            size_max: knobs.sched_numa_scan_size_max.pages_ceil(),
+            rss_threshold: knobs.sched_numa_rss_threshold.pages_ceil(),
+            settle_count: knobs.sched_numa_settle_count,
+            back_off: knobs.back_off,
+        };
+        Self(Core::new(rules, machine))
+    }
+}
