@@ -4,6 +4,8 @@
 //!
 //! `NUMALAB_BENCH_LARGE=1` goes up to 64 GiB resident.
 
+#![expect(clippy::print_stdout, reason = "a benchmark prints what it measured")]
+
 use std::process::Command;
 
 use benches::replay::{Accesses, engine, machine};

@@ -5,6 +5,8 @@
 //! The engine's own figure is the difference between replaying the rows and only touching the pages,
 //! so that the faults of the first touch are not in it. `NUMALAB_BENCH_LARGE=1` uses 64 M pages.
 
+#![expect(clippy::print_stdout, reason = "a benchmark prints what it measured")]
+
 use std::hint::black_box;
 use std::time::Instant;
 

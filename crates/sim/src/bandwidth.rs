@@ -233,10 +233,10 @@ impl World {
         self.bandwidth.spare.append(&mut old);
         self.bandwidth.demands = old;
         for cpu in self.machine.cpus.ids() {
-            if let Some(task) = self.sched.current(cpu) {
-                if let Some(demand) = self.demand(task, cpu) {
-                    self.bandwidth.demands.push(demand);
-                }
+            if let Some(task) = self.sched.current(cpu)
+                && let Some(demand) = self.demand(task, cpu)
+            {
+                self.bandwidth.demands.push(demand);
             }
         }
         if self.bandwidth.demands == self.bandwidth.previous {
@@ -310,10 +310,10 @@ impl World {
         let nr = self.machine.nodes.len();
         let source = from.map_or(nr, NodeId::idx);
         let slot = (cpu.idx() * (nr + 1) + source) * nr + to.idx();
-        if let Some((epoch, rate)) = self.bandwidth.moved.get(slot) {
-            if *epoch == self.epoch.nr {
-                return *rate;
-            }
+        if let Some((epoch, rate)) = self.bandwidth.moved.get(slot)
+            && *epoch == self.epoch.nr
+        {
+            return *rate;
         }
         let mix = [(to, 1.0), (from.unwrap_or(to), 1.0)];
         let mix = if from.is_some() { &mix[..] } else { &mix[..1] };

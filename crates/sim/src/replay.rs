@@ -69,7 +69,7 @@ const SET: u64 = Pte::YOUNG | Pte::DIRTY;
 /// Bits that an access sets, without a branch.
 #[inline]
 fn wanted(write: bool) -> u64 {
-    Pte::YOUNG | u64::from(write) * Pte::DIRTY
+    Pte::YOUNG | (u64::from(write) * Pte::DIRTY)
 }
 
 /// Replays a block of at most [`BLOCK`] accesses until one needs the slow path. Returns how many
