@@ -360,5 +360,4 @@ impl<W: Weigh> Env<'_, '_, W> {
 }
 
 #[cfg(test)]
-#[path = "search_tests.rs"]
 mod tests;

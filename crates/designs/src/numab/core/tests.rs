@@ -1,4 +1,5 @@
 use base::CpuId;
+use sched::Permit;
 
 use super::*;
 use crate::testing::{NR_PAGES, World};
