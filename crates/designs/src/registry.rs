@@ -98,3 +98,6 @@ where
         Box::new(D::new(knobs.clone(), machine)) as Box<dyn Placement>
     }))
 }
+
+#[cfg(test)]
+mod tests;
