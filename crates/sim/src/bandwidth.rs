@@ -94,6 +94,8 @@ pub(crate) struct Bandwidth {
     moved: Vec<(u64, f64)>,
     /// Factor on the idle latency of each node's memory in this epoch.
     load_factor: NodeVec<f64>,
+    /// The factor of idle memory, for each node.
+    idle: NodeVec<f64>,
     curve: Option<LatencyCurve>,
     /// Controller of each node, as an index into the machine's resources.
     controllers: NodeVec<Option<usize>>,
@@ -127,6 +129,7 @@ impl Bandwidth {
             uses: Vec::new(),
             moved: Vec::new(),
             load_factor: NodeVec::filled(1.0, machine.nodes.len()),
+            idle: NodeVec::filled(1.0, machine.nodes.len()),
             curve,
             controllers: machine.nodes.ids().map(controller).collect(),
         };
@@ -155,6 +158,19 @@ impl Bandwidth {
         }
     }
 
+    /// How much slower each node's memory answers under the load just solved for. A task that the
+    /// solver did not hold back runs at that latency; one that it did runs at its share, in which
+    /// the waiting is contained. Rates only shrink by it, so no peak is exceeded.
+    fn find_load_factors(&mut self) {
+        let Some(curve) = &self.curve else { return };
+        for (node, controller) in self.controllers.enumerate() {
+            if let Some(controller) = controller {
+                let utilisation = self.fluid.utilisation(ResourceId(*controller as u16)).min(1.0);
+                self.load_factor[node] = curve.at(utilisation) / curve.idle_ns();
+            }
+        }
+    }
+
     /// Capacities for the streams that are about to hit each resource.
     fn find_capacities(&mut self, machine: &Machine) {
         self.streams.clear();
@@ -176,42 +192,32 @@ impl Bandwidth {
                 .push(peak(Pattern::Sequential) * (1.0 - random) + peak(Pattern::Random) * random);
         }
     }
-
-    /// How much slower each node's memory answers under the load that is about to come: demand at
-    /// idle speed against the controller's capacity.
-    fn find_load_factors(&mut self, machine: &Machine) {
-        let Some(curve) = &self.curve else { return };
-        self.load_factor.iter_mut().for_each(|factor| *factor = 1.0);
-        let mut wanted = vec![0.0; machine.nodes.len()];
-        for demand in &self.demands {
-            let rate = own_max(machine, &self.load_factor, demand);
-            demand.mix.iter().zip(&mut wanted).for_each(|(share, wanted)| *wanted += share * rate);
-        }
-        for (node, wanted) in wanted.into_iter().enumerate() {
-            let node = NodeId::from_idx(node);
-            if let Some(controller) = self.controllers[node] {
-                let utilisation = (wanted / self.capacities[controller]).min(1.0);
-                self.load_factor[node] = curve.at(utilisation) / curve.idle_ns();
-            }
-        }
-    }
 }
 
-/// Time per line from `from` to memory of `to` when nothing is shared.
-fn unshared_line_ns(machine: &Machine, factor: &NodeVec<f64>, demand: &Demand, to: NodeId) -> f64 {
+/// Time per line from `from` to memory of `to` when nothing is shared, with memory that answers
+/// `factor` times slower than when idle.
+///
+/// What prefetchers follow runs at the core's measured maximum, whatever the latency; a chain of
+/// dependent lines runs at the latency; independent lines in random order keep the core's lines in
+/// flight, and run no faster than its measured maximum.
+fn line_time_ns(machine: &Machine, demand: &Demand, to: NodeId, factor: f64) -> f64 {
     let from = machine.node_of(demand.cpu);
-    let latency = machine.idle_latency_ns[(from, to)] * factor[to];
-    let in_flight = if demand.dependent { 1.0 } else { machine.lines_in_flight };
+    let latency = machine.idle_latency_ns[(from, to)] * factor;
     let core = line_ns(machine.core_max[demand.pattern as usize][(from, to)]);
-    let alone = core.max(latency / in_flight);
+    let alone = match (demand.dependent, demand.pattern) {
+        (true, _) => core.max(latency),
+        (false, Pattern::Sequential) => core,
+        (false, Pattern::Random) => core.max(latency / machine.lines_in_flight),
+    };
     if demand.smt_busy { alone / machine.smt_share } else { alone }
 }
 
 /// Rate of a task's progress, in bytes per second, when nothing is shared; a thread is serial, so
-/// times add up.
+/// times add up. `factor` says how much slower each node's memory answers.
 fn own_max(machine: &Machine, factor: &NodeVec<f64>, demand: &Demand) -> f64 {
     let line = |(node, share): (usize, &f64)| {
-        share * unshared_line_ns(machine, factor, demand, NodeId::from_idx(node))
+        let node = NodeId::from_idx(node);
+        share * line_time_ns(machine, demand, node, factor[node])
     };
     let moving: f64 =
         demand.mix.iter().enumerate().filter(|(_, share)| **share > 0.0).map(line).sum();
@@ -246,19 +252,19 @@ impl World {
         let machine = std::sync::Arc::clone(&self.machine);
         let bandwidth = &mut self.bandwidth;
         bandwidth.find_capacities(&machine);
-        bandwidth.find_load_factors(&machine);
         bandwidth.fluid.reset(&bandwidth.capacities);
         bandwidth.own_max.clear();
         for idx in 0..bandwidth.demands.len() {
             let demand = std::mem::replace(&mut bandwidth.demands[idx], Demand::empty());
             let from = machine.node_of(demand.cpu);
-            let own = own_max(&machine, &bandwidth.load_factor, &demand);
+            let own = own_max(&machine, &bandwidth.idle, &demand);
             bandwidth.collect_uses(&machine.routes, from, &demand.mix);
             bandwidth.fluid.add_stream(own, weight(&machine, &demand), &bandwidth.uses);
             bandwidth.own_max.push(own);
             bandwidth.demands[idx] = demand;
         }
         bandwidth.fluid.solve();
+        bandwidth.find_load_factors();
         for idx in 0..self.bandwidth.demands.len() {
             let stream = StreamIdx(idx as u32);
             let solved = Solved {
@@ -290,7 +296,7 @@ impl World {
         let Some(demand) = self.demand(task, cpu) else { return };
         let machine = std::sync::Arc::clone(&self.machine);
         let bandwidth = &mut self.bandwidth;
-        let own_max = own_max(&machine, &bandwidth.load_factor, &demand);
+        let own_max = own_max(&machine, &bandwidth.idle, &demand);
         bandwidth.collect_uses(&machine.routes, machine.node_of(cpu), &demand.mix);
         let rate = bandwidth.fluid.fair_rate(own_max, weight(&machine, &demand), &bandwidth.uses);
         let tightest = bandwidth.tightest();
@@ -320,7 +326,7 @@ impl World {
         let demand = self.moving(task, cpu, mix);
         let machine = std::sync::Arc::clone(&self.machine);
         let bandwidth = &mut self.bandwidth;
-        let own = own_max(&machine, &bandwidth.load_factor, &demand);
+        let own = own_max(&machine, &bandwidth.idle, &demand);
         bandwidth.collect_uses(&machine.routes, machine.node_of(cpu), &demand.mix);
         let rate = bandwidth.fluid.fair_rate(own, weight(&machine, &demand), &bandwidth.uses);
         bandwidth.spare.push(demand);
@@ -334,33 +340,41 @@ impl World {
     fn set_rates(&mut self, demand: &Demand, solved: &Solved) {
         self.record_lines(demand.task, demand.cpu);
         let machine = &self.machine;
+        let factors = &self.bandwidth.load_factor;
         let from = machine.node_of(demand.cpu);
         let limit = match solved.limit {
             Limit::Resource(id) => Some(id),
             Limit::OwnMaximum => None,
         };
         let on_limit = |node: NodeId| {
-            let crossing = machine.routes[(from, node)]
-                .iter()
-                .filter(|one| Some(ResourceId(one.resource)) == limit);
+            let route = &machine.routes[(from, node)];
+            let crossing = route.iter().filter(|one| Some(ResourceId(one.resource)) == limit);
             crossing.map(|one| one.cost).sum::<f64>()
         };
         let extra = (line_ns(solved.rate) - line_ns(solved.own_max)).max(0.0);
         let share = |(node, share): (usize, &f64)| share * on_limit(NodeId::from_idx(node));
         let crossing: f64 = demand.mix.iter().enumerate().map(share).sum();
-        let kind = self.threads[demand.task].activity.kind();
-        let rates = &mut self.threads[demand.task].rates;
-        for (node, idle) in rates.idle_ns.iter_mut().enumerate() {
-            let node_id = NodeId::from_idx(node);
-            *idle = unshared_line_ns(machine, &self.bandwidth.load_factor, demand, node_id);
-            rates.latency_ns[node] =
-                machine.idle_latency_ns[(from, node_id)] * self.bandwidth.load_factor[node_id];
-            rates.queue_ns[node] =
-                if crossing > 0.0 { extra * on_limit(node_id) / crossing } else { extra };
+        let thread = &mut self.threads[demand.task];
+        let kind = thread.activity.kind();
+        let rates = &mut thread.rates;
+        for node in self.machine.nodes.ids() {
+            let idle = line_time_ns(machine, demand, node, 1.0);
+            // A task that is held back by a resource waits there; another one by the load.
+            let factor = if limit.is_some() { 1.0 } else { factors[node] };
+            rates.idle_ns[node.idx()] = idle;
+            rates.latency_ns[node.idx()] = machine.idle_latency_ns[(from, node)] * factor;
+            rates.queue_ns[node.idx()] = match limit {
+                None => line_time_ns(machine, demand, node, factor) - idle,
+                Some(_) if crossing > 0.0 => extra * on_limit(node) / crossing,
+                Some(_) => extra,
+            };
         }
         rates.lines_in_flight = if demand.dependent { 1.0 } else { machine.lines_in_flight };
-        rates.utilisation = limit.map_or(0.5, |id| self.bandwidth.fluid.utilisation(id));
-        rates.bytes_per_s = solved.rate;
+        rates.utilisation = limit.map_or(0.0, |id| self.bandwidth.fluid.utilisation(id));
+        rates.bytes_per_s = match limit {
+            None => own_max(machine, factors, demand),
+            Some(_) => solved.rate,
+        };
         rates.epoch = self.epoch.nr;
         rates.key = (demand.cpu, kind);
     }

@@ -107,7 +107,9 @@ impl World {
                 if count > 0 {
                     let remote = NodeId::from_idx(node) != local;
                     let idle_ns = thread.rates.latency_ns[node];
-                    let wait_ns = thread.rates.queue_ns[node] * in_flight;
+                    let held_back = thread.rates.utilisation > 0.0;
+                    let wait_ns =
+                        if held_back { thread.rates.queue_ns[node] * in_flight } else { 0.0 };
                     self.recorder.lines(
                         remote,
                         write == 1,
