@@ -5,8 +5,8 @@
 //!
 //! Modelled: choice of the home at the start of a process; a daemon for each node that takes over
 //! processes from overcommitted nodes; lazy migration of a process that changed its home; memory
-//! from the home node; the scheduler's pull. A group that the workload declares stands for
-//! `numa_tbind` and `numa_mbind`: its threads are an entity of their own.
+//! from the home node; the scheduler's pull. With `numa_tbind`, a group that the workload declares
+//! is an entity of its own, as if the program had called `numa_tbind` and `numa_mbind`.
 //!
 //! Left out: the bias of wake-ups, off by default; averaging of node loads.
 
@@ -30,6 +30,8 @@ config::config! {
         pub home_hysteresis_pct: u32 = 110,
         /// CPU time of its threads before a process is moved.
         pub min_runtime: Nanos = Nanos::from_secs(1),
+        /// Whether programs bind the groups of threads that the workload declares.
+        pub numa_tbind: bool = false,
         /// Time between two tries of a running task to get home (load balancing of its CPU).
         pub pull_interval: Nanos = Nanos::from_ms(64),
     }
@@ -212,7 +214,8 @@ impl Placement for SchednumaMarch {
         self.next_pull.0.resize(cx.tasks.len(), Nanos::ZERO);
         let info = &cx.tasks[task];
         let Some(mm) = info.mm.filter(|_| !info.has_policy) else { return };
-        let key = info.group.map_or(Key::Mm(mm), Key::Group);
+        let group = info.group.filter(|_| self.knobs.numa_tbind);
+        let key = group.map_or(Key::Mm(mm), Key::Group);
         let known = self.entities.iter().position(|entity| entity.key == key);
         let idx = known.unwrap_or_else(|| {
             let home = self.choose_home(cx, cx.node_of_task(task));
@@ -326,6 +329,24 @@ mod tests {
         };
         let policy = design.alloc_policy(&mut world.cx(), &request);
         assert_eq!(policy, Some(Mempolicy::Preferred(home)));
+    }
+
+    #[test]
+    fn bound_groups_have_homes_of_their_own() {
+        let mut world = World::new(2, 2);
+        let mm = world.add_space();
+        let tasks = [world.add_task(mm, 0), world.add_task(mm, 2)];
+        for (idx, task) in tasks.iter().enumerate() {
+            world.tasks[*task].group = Some(idx as u16);
+        }
+        for (numa_tbind, nr_entities) in [(false, 1), (true, 2)] {
+            let knobs = Knobs { numa_tbind, ..Knobs::default() };
+            let mut design = SchednumaMarch::new(knobs, &world.machine);
+            for task in tasks {
+                design.task_start(&mut world.cx(), task, None);
+            }
+            assert_eq!(design.entities.len(), nr_entities);
+        }
     }
 
     #[test]
