@@ -121,6 +121,12 @@ pub(crate) enum Command {
         after_help = "Example:\n  numalab import lackey log.txt --out program.parquet --caches configs/machines/quad.toml"
     )]
     Import(Import),
+    /// Hold the program against closed forms, other programs, published tables and the real kernel
+    #[command(after_help = "Example:\n  numalab validate --suite published --filter M-sri2 --json")]
+    Validate(Validate),
+    /// Tell where the time of two designs went
+    #[command(after_help = "Example:\n  numalab explain results/main first-touch bind")]
+    Explain(Explain),
     /// List the counters with their meaning
     #[command(after_help = "Example:\n  numalab counters | grep numa_")]
     Counters,
@@ -174,6 +180,47 @@ pub(crate) struct Compare {
     /// Only designs whose label contains TEXT, and the baseline; may be repeated.
     #[arg(long, value_name = "TEXT")]
     pub(crate) filter_design: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Validate {
+    /// Only this suite; may be repeated. One of closed-form, libcachesim, published, kernel.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) suite: Vec<String>,
+    /// Only rows whose id contains TEXT.
+    #[arg(long, default_value = "", value_name = "TEXT")]
+    pub(crate) filter: String,
+    /// The published size with all seeds, instead of what ends within minutes.
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// Print all rows as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Runs side by side; 0 for as many as there are CPUs. Does not change the result.
+    #[arg(long, short, default_value_t = 0, value_name = "N")]
+    pub(crate) jobs: usize,
+    /// Write tables, scatter plots and the list of misses as Markdown, as docs/validation.md.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) markdown: Option<PathBuf>,
+    /// The kernel suite's cases, a folder laid out like configs/validate/kernel.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cases: Option<PathBuf>,
+    /// Write all counters that the kernel suite predicts: case,phase,counter,value.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) predictions: Option<PathBuf>,
+    /// The folder of shipped machines, workloads and tables.
+    #[arg(long, default_value = "configs", value_name = "DIR")]
+    pub(crate) configs: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Explain {
+    /// Directory that `compare --out` wrote.
+    pub(crate) dir: PathBuf,
+    /// A design's label.
+    pub(crate) first: String,
+    /// Another one's.
+    pub(crate) second: String,
 }
 
 #[derive(Args, Debug)]

@@ -64,6 +64,9 @@ pub(crate) enum Error {
     /// Some cells gave no result.
     #[error("{} of {total} runs gave no result", failed.len())]
     Cells { failed: Vec<FailedCell>, total: usize },
+    /// Rows of a validation are outside their bands.
+    #[error("{missed} of {total} rows are outside their bands")]
+    Check { missed: usize, total: usize },
     /// The user stopped it.
     #[error("interrupted")]
     Interrupted,
@@ -97,6 +100,7 @@ impl Error {
             Self::Output(_) => OUTPUT,
             Self::BrokenPipe => OK,
             Self::Cells { .. } => CELLS,
+            Self::Check { .. } => CHECK,
             Self::Interrupted => INTERRUPTED,
             Self::Lab(_) | Self::Bug(_) => BUG,
         }

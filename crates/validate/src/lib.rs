@@ -1,4 +1,5 @@
-//! The validation suites: closed forms, published tables.
+//! The validation suites: closed forms, other programs' counts, published tables, the real kernel's
+//! counters.
 //!
 //! A suite gives [`Row`]s: what was expected, from where, in which band, and what came out. No
 //! constant is tuned for a row: a machine has one file, a design its published defaults.
@@ -6,6 +7,9 @@
 
 mod closed_form;
 mod jobs;
+#[expect(unreachable_pub, dead_code, reason = "being finished")]
+pub mod kernel;
+mod libcachesim;
 mod markdown;
 pub mod published;
 mod row;
@@ -38,8 +42,16 @@ pub const fn suites() -> &'static [Suite] {
             doc: "formulas: queues, bandwidth shares, latency means, placement, watermarks",
         },
         Suite {
+            name: libcachesim::NAME,
+            doc: "miss counts of textbook replacement policies, equal to libCacheSim's to the request",
+        },
+        Suite {
             name: published::NAME,
             doc: "tables that authors of NUMA designs posted, on their machines",
+        },
+        Suite {
+            name: kernel::NAME,
+            doc: "counters that Linux 6.12 printed for recorded sequences of accesses",
         },
     ]
 }
@@ -57,6 +69,17 @@ pub struct Options {
     pub jobs: usize,
     /// The folder of shipped files, with `validate/` in it.
     pub configs: PathBuf,
+    /// The folder of the kernel suite's cases; `None` for the shipped one.
+    pub cases: Option<PathBuf>,
+}
+
+/// What the suites gave.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// One for each thing that was checked.
+    pub rows: Vec<Row>,
+    /// All counters of the kernel suite's cases, also those without an expectation.
+    pub predictions: Vec<kernel::Prediction>,
 }
 
 impl Default for Options {
@@ -67,6 +90,7 @@ impl Default for Options {
             full: false,
             jobs: 0,
             configs: PathBuf::from("configs"),
+            cases: None,
         }
     }
 }
@@ -83,6 +107,9 @@ pub enum Error {
     /// A data file is wrong.
     #[error("{}", .0.render(false))]
     Data(config::Problems),
+    /// The kernel suite's files.
+    #[error(transparent)]
+    Kernel(#[from] kernel::Error),
 }
 
 fn known_suites() -> String {
@@ -94,7 +121,7 @@ fn known_suites() -> String {
 ///
 /// # Errors
 /// A suite that does not exist, or data files that are wrong. A run that fails is a row.
-pub fn run(options: &Options, observer: &dyn Observer) -> Result<Vec<Row>, Error> {
+pub fn run(options: &Options, observer: &dyn Observer) -> Result<Outcome, Error> {
     let known = |name: &String| suites().iter().any(|suite| suite.name == name);
     if let Some(name) = options.suites.iter().find(|name| !known(name)) {
         return Err(Error::UnknownSuite { name: name.clone() });
@@ -102,14 +129,24 @@ pub fn run(options: &Options, observer: &dyn Observer) -> Result<Vec<Row>, Error
     let wanted = |name: &str| {
         options.suites.is_empty() || options.suites.iter().any(|wanted| wanted == name)
     };
-    let mut rows = Vec::new();
+    let mut outcome = Outcome::default();
     if wanted(closed_form::NAME) {
-        rows.extend(closed_form::run(options, observer)?);
+        outcome.rows.extend(closed_form::run(options, observer)?);
+    }
+    if wanted(libcachesim::NAME) {
+        outcome.rows.extend(libcachesim::run(options));
     }
     if wanted(published::NAME) {
         let folder = options.configs.join("validate");
         let tables = published::load_tables(&folder).map_err(Error::Data)?;
-        rows.extend(published::run(&tables, options, observer));
+        outcome.rows.extend(published::run(&tables, options, observer));
     }
-    Ok(rows)
+    if wanted(kernel::NAME) {
+        let shipped = || options.configs.join("validate").join("kernel");
+        let folder = options.cases.clone().unwrap_or_else(shipped);
+        let found = kernel::run(&kernel::Options { folder, filter: options.filter.clone() })?;
+        outcome.rows.extend(found.rows);
+        outcome.predictions = found.predictions;
+    }
+    Ok(outcome)
 }

@@ -15,6 +15,8 @@ pub enum Kind {
     Predicted,
     /// A published order of designs.
     Ordering,
+    /// What another program or the real kernel counted for the same input.
+    OtherProgram,
 }
 
 impl Kind {
@@ -25,6 +27,7 @@ impl Kind {
             Self::Fitted => "fitted",
             Self::Predicted => "predicted",
             Self::Ordering => "ordering",
+            Self::OtherProgram => "other-program",
         }
     }
 }

@@ -6,12 +6,13 @@ mod import;
 mod pages;
 mod run;
 mod trace;
+mod validate;
 
 use std::path::Path;
 
 use config::Problems;
 
-use crate::cli::{Cli, Command, Machine};
+use crate::cli::{Cli, Command, Explain, Machine};
 use crate::error::Error;
 use crate::ui::{Ui, out};
 
@@ -27,6 +28,8 @@ pub(crate) fn run(cli: Cli, ui: &Ui) -> Result<(), Error> {
         }
         Command::Trace(command) => trace::trace(&command, ui),
         Command::Import(command) => import::import(&command, ui),
+        Command::Validate(args) => validate::validate(&args, ui),
+        Command::Explain(args) => explain(&args),
         Command::Counters => out(&counters()),
         Command::Report { dir } => report(&dir),
         Command::Completions { shell } => pages::completions(shell),
@@ -61,4 +64,21 @@ fn report(dir: &Path) -> Result<(), Error> {
     let path = dir.join("report.html");
     results::write_file(&path, page.as_bytes())?;
     out(&format!("{}\n", path.display()))
+}
+
+/// Tells where the time of two designs of a stored result went, case by case.
+fn explain(args: &Explain) -> Result<(), Error> {
+    let comparison = results::Comparison::load(&args.dir)?;
+    let known = comparison.designs();
+    if let Some(name) = [&args.first, &args.second].into_iter().find(|name| !known.contains(name)) {
+        let message = format!("the result has no design `{name}`");
+        return Err(Error::Usage { message, help: Some(format!("it has {}", known.join(", "))) });
+    }
+    for case in comparison.cases() {
+        if let Some(text) = report::explain::explain(&comparison, &case, &args.first, &args.second)
+        {
+            out(&format!("{}\n\n{text}\n", case.title()))?;
+        }
+    }
+    Ok(())
 }

@@ -1,0 +1,81 @@
+//! `numalab validate`.
+
+use std::path::Path;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use validate::{Observer, Options, Row};
+
+use crate::cli::{ProgressChoice, Validate};
+use crate::error::Error;
+use crate::ui::{Ui, out};
+
+/// Runs the suites, prints the rows, and fails when one is outside its band.
+pub(crate) fn validate(args: &Validate, ui: &Ui) -> Result<(), Error> {
+    let options = Options {
+        suites: args.suite.clone(),
+        filter: args.filter.clone(),
+        full: args.full,
+        jobs: args.jobs,
+        configs: args.configs.clone(),
+        cases: args.cases.clone(),
+    };
+    let bar = Bar::new(ui);
+    let outcome = validate::run(&options, &bar).map_err(refused)?;
+    bar.0.finish_and_clear();
+    let rows = &outcome.rows;
+    if let Some(path) = &args.predictions {
+        write(path, &validate::kernel::predictions_csv(&outcome.predictions))?;
+    }
+    if let Some(path) = &args.markdown {
+        write(path, &validate::markdown(rows))?;
+    }
+    if args.json {
+        out(&validate::to_json(rows))?;
+    } else {
+        out(&validate::text(rows))?;
+    }
+    match rows.iter().filter(|row| Row::is_failure(row)).count() {
+        0 => Ok(()),
+        missed => Err(Error::Check { missed, total: rows.len() }),
+    }
+}
+
+fn refused(error: validate::Error) -> Error {
+    match error {
+        validate::Error::Data(problems) => Error::Problems(problems),
+        error => Error::Usage { message: error.to_string(), help: None },
+    }
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Error> {
+    Ok(results::write_file(path, text.as_bytes())?)
+}
+
+/// Runs done of those planned, on stderr.
+struct Bar(ProgressBar);
+
+impl Bar {
+    fn new(ui: &Ui) -> Self {
+        let target = match ui.progress {
+            ProgressChoice::Never => ProgressDrawTarget::hidden(),
+            ProgressChoice::Auto | ProgressChoice::Always => ProgressDrawTarget::stderr(),
+        };
+        let style = ProgressStyle::with_template("{pos}/{len} runs  {eta} left  {wide_msg}");
+        let bar = ProgressBar::with_draw_target(Some(0), target);
+        Self(match style {
+            Ok(style) => bar.with_style(style),
+            Err(_) => bar,
+        })
+    }
+}
+
+impl Observer for Bar {
+    fn planned(&self, nr_runs: usize) {
+        self.0.inc_length(nr_runs as u64);
+    }
+
+    fn finished(&self, what: &str) {
+        self.0.set_message(what.to_owned());
+        self.0.inc(1);
+    }
+}
