@@ -13,6 +13,7 @@ mod kswapd;
 mod lru;
 mod memcg;
 mod mglru;
+mod process;
 mod setup;
 mod shadow;
 mod shrink;
@@ -26,7 +27,9 @@ mod vmscan;
 mod writeback;
 mod zone;
 
+pub use process::Advice;
 pub use setup::{Backing, Config, Costs, Group, Knobs, Policy, SwapDevice, ZoneConfig};
 pub use stat::{NumaStat, NumaStats, Stat, Stats};
 pub use state::Guest;
 pub use view::Gauge;
+pub use writeback::DirtyKnobs;

@@ -95,12 +95,17 @@ pub fn load_tables(folder: &Path) -> Result<Tables, Error> {
 /// A case that cannot be read or is wrong.
 pub fn load_cases(folder: &Path, filter: &str) -> Result<Vec<Case>, Error> {
     let cases = folder.join("cases");
-    let list = std::fs::read_dir(&cases).map_err(|source| Error::Read { path: cases.clone(), source })?;
+    let list =
+        std::fs::read_dir(&cases).map_err(|source| Error::Read { path: cases.clone(), source })?;
     let mut paths: Vec<PathBuf> = list.filter_map(|entry| Some(entry.ok()?.path())).collect();
     paths.sort();
     let mut found = Vec::new();
     for path in paths {
-        let Some(name) = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".case")) else {
+        let Some(name) = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .and_then(|name| name.strip_suffix(".case"))
+        else {
             continue;
         };
         if name.contains(filter) {
@@ -144,7 +149,9 @@ pub fn predictions_csv(predictions: &[Prediction]) -> String {
 }
 
 fn judge(expected: &ExpectedRow, predictions: &[Prediction]) -> Row {
-    let found = predictions.iter().find(|row| row.phase == expected.phase && row.counter == expected.counter);
+    let found = predictions
+        .iter()
+        .find(|row| row.phase == expected.phase && row.counter == expected.counter);
     let low = expected.bands.iter().map(|band| band.0).fold(f64::INFINITY, f64::min);
     let high = expected.bands.iter().map(|band| band.1).fold(f64::NEG_INFINITY, f64::max);
     let family = expected.case.split('-').next().unwrap_or_default();

@@ -26,6 +26,7 @@ impl Guest {
     fn enter(&mut self, cpu: usize, memcg: u16) {
         self.cpu = cpu;
         self.task = memcg;
+        self.flush_if_due();
         self.finish_writes();
     }
 
@@ -203,6 +204,7 @@ impl Guest {
         }
         if self.folios.kind(folio) == 1 {
             self.dirty_file_page(folio);
+            self.balance_dirty(self.task);
         } else {
             self.folios.set(folio, flag::DIRTY);
         }
@@ -216,6 +218,7 @@ impl Guest {
         }
         if self.folios.kind(folio) == 1 {
             self.dirty_file_page(folio);
+            self.balance_dirty(self.task);
         } else {
             self.vm[Stat::pgreuse] += 1;
             if self.folios.has(folio, flag::SWAPCACHE) {
@@ -227,7 +230,7 @@ impl Guest {
     }
 
     /// Gives a mapping the page tables for a page.
-    fn page_table(&mut self, vma: usize, index: u32) {
+    pub(super) fn page_table(&mut self, vma: usize, index: u32) {
         let region = index as usize >> 9;
         if self.vmas[vma].has_table[region] {
             return;
@@ -249,7 +252,7 @@ impl Guest {
             self.alloc_kernel_page();
             self.charge(memcg, 1);
         }
-        self.memcgs[memcg as usize].table_pages += tables;
+        self.procs[proc].table_pages += tables;
     }
 
     /// pread() or pwrite() of a whole page of a file.
@@ -272,6 +275,7 @@ impl Guest {
         self.objects[object as usize].last_read = index;
         if write {
             self.dirty_file_page(folio);
+            self.balance_dirty(memcg);
         }
         self.leave();
     }

@@ -234,7 +234,6 @@ impl Guest {
             low: group.low,
             min: group.min,
             swap_max: group.swap_max,
-            online: true,
             ..Memcg::default()
         };
         self.push_memcg(memcg);
@@ -331,6 +330,7 @@ impl Guest {
     pub fn charge_kernel(&mut self, process: u16, pages: u64) {
         let memcg = self.procs[process as usize].memcg;
         self.charge(memcg, pages);
+        self.procs[process as usize].kernel_pages += pages;
     }
 }
 

@@ -13,6 +13,8 @@ pub(super) struct Outcome {
     pub(super) dirty: u64,
     pub(super) congested: u64,
     pub(super) immediate: u64,
+    /// Dirty file pages that nobody writes yet.
+    pub(super) unqueued: u64,
 }
 
 /// What the accessed bits say.
@@ -64,6 +66,9 @@ impl Guest {
         }
         if self.folios.has(folio, flag::DIRTY) && self.folios.kind(folio) == 1 {
             outcome.dirty += nr;
+            if !self.folios.has(folio, flag::WRITEBACK) {
+                outcome.unqueued += nr;
+            }
         }
         if self.folios.has(folio, flag::WRITEBACK) {
             return self.meet_writeback(folio, nr, outcome);
@@ -208,8 +213,9 @@ impl Guest {
         for place in 0..self.objects[object].vmas.len() {
             let vma = self.objects[object].vmas[place] as usize;
             let mut had = false;
-            for entry in &mut self.vmas[vma].ptes[first..first + nr] {
-                if *entry & (pte::PRESENT | pte::HINT) != 0 {
+            let end = (first + nr).min(self.vmas[vma].ptes.len());
+            for entry in &mut self.vmas[vma].ptes[first.min(end)..end] {
+                if *entry & pte::PRESENT != 0 {
                     *entry = 0;
                     had = true;
                 }

@@ -48,8 +48,6 @@ pub(super) mod pte {
     pub(crate) const HUGE: u8 = 8;
     /// The shared page of zeros.
     pub(crate) const ZERO: u8 = 16;
-    /// Marked for a hint fault.
-    pub(crate) const HINT: u8 = 32;
 }
 
 /// Folios, a field an array.
@@ -70,8 +68,6 @@ pub(super) struct Folios {
     pub(super) nr: Vec<u16>,
     /// Mappings that have it in their page tables.
     pub(super) mapped: Vec<u16>,
-    /// When the scan marked it for a hint fault, ms.
-    pub(super) stamp_ms: Vec<u32>,
     free: Vec<u32>,
 }
 
@@ -82,7 +78,6 @@ impl Folios {
             (self.flags[f], self.memcg[f], self.zone[f], self.nr[f]) = (flags, 0, zone, nr);
             (self.object[f], self.index[f]) = (object, index);
             (self.on[f], self.generation[f], self.refs[f], self.mapped[f]) = (OFF, OFF, 0, 0);
-            self.stamp_ms[f] = 0;
             return folio;
         }
         self.flags.push(flags);
@@ -95,7 +90,6 @@ impl Folios {
         self.refs.push(0);
         self.nr.push(nr);
         self.mapped.push(0);
-        self.stamp_ms.push(0);
         self.flags.len() as u32 - 1
     }
 
@@ -226,11 +220,11 @@ pub(super) struct Memcg {
     pub(super) dirty: i64,
     pub(super) writeback: i64,
     pub(super) zswapped: i64,
-    pub(super) table_pages: u64,
+    pub(super) stale_dirty: i64,
+    pub(super) stale_file: i64,
     pub(super) slab_bytes: u64,
     pub(super) slab_pages: u64,
     pub(super) reclaimable_slab_bytes: u64,
-    pub(super) online: bool,
     /// Position and round of the shared walk over the subtree, by node.
     pub(super) walk: Vec<(Option<u16>, u64)>,
     pub(super) dentries: super::slab::Dentries,
@@ -249,8 +243,6 @@ pub(super) struct Object {
     pub(super) vmas: Vec<u32>,
     pub(super) leaves: Vec<Leaf>,
     pub(super) shmem: bool,
-    /// The disk it is on, for files that are written.
-    pub(super) disk: Option<u8>,
     /// Page where the last read() ended.
     pub(super) last_read: u32,
 }
@@ -299,6 +291,8 @@ pub(super) struct Process {
     /// Whether the next walk takes all of it.
     pub(super) fresh: bool,
     pub(super) has_upper_table: bool,
+    pub(super) table_pages: u64,
+    pub(super) kernel_pages: u64,
 }
 
 /// A CPU: batches, charge stock, page lists.
@@ -379,12 +373,6 @@ impl Guest {
         List((lruvec * NR_LISTS + list) as u32)
     }
 
-    /// A group and all above it.
-    pub(super) fn ancestors(&self, memcg: u16) -> impl Iterator<Item = u16> + use<> {
-        let parents: Vec<Option<u16>> = self.memcgs.iter().map(|memcg| memcg.parent).collect();
-        std::iter::successors(Some(memcg), move |memcg| parents[*memcg as usize])
-    }
-
     /// Calls for a group and all above it.
     pub(super) fn upward(&mut self, memcg: u16, mut each: impl FnMut(&mut Self, u16)) {
         let mut at = Some(memcg);
@@ -452,6 +440,10 @@ impl Guest {
     /// Brings the statistics that reclaim decides by up to date.
     pub(super) fn flush_stats(&mut self) {
         self.last_flush = self.now;
+        for memcg in &mut self.memcgs {
+            memcg.stale_dirty = memcg.dirty + memcg.writeback;
+            memcg.stale_file = memcg.file;
+        }
         let nr_nodes = self.nr_nodes();
         for (index, lruvec) in self.lruvecs.iter_mut().enumerate() {
             let slab =
@@ -462,6 +454,14 @@ impl Guest {
                 own_pages: own.max(0) as u64 + slab,
                 activated: lruvec.activated,
             };
+        }
+    }
+
+    /// Flushes when two seconds have passed since the last time.
+    pub(super) fn flush_if_due(&mut self) {
+        if self.now >= self.next_flush {
+            self.flush_stats();
+            self.next_flush = self.now + 2_000_000_000;
         }
     }
 

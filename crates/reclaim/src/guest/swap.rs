@@ -89,7 +89,7 @@ impl Guest {
         true
     }
 
-    fn free_slot(&mut self, object: u32, index: u32) {
+    pub(super) fn free_slot(&mut self, object: u32, index: u32) {
         let slot = std::mem::replace(&mut self.objects[object as usize].swap[index as usize], NONE);
         if slot == NONE {
             return;

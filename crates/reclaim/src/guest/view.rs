@@ -35,10 +35,7 @@ impl Guest {
     pub fn advance(&mut self, to: u64) {
         self.now = self.now.max(to);
         self.finish_writes();
-        if self.now >= self.next_flush {
-            self.flush_stats();
-            self.next_flush = self.now + 2_000_000_000;
-        }
+        self.flush_if_due();
         self.run_kswapds();
     }
 

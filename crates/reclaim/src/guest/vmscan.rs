@@ -46,6 +46,7 @@ pub(super) struct ScanControl {
     pub(super) nr_congested: u64,
     pub(super) nr_immediate: u64,
     pub(super) nr_taken: u64,
+    pub(super) nr_unqueued: u64,
     pub(super) order: u32,
 }
 
@@ -60,6 +61,7 @@ impl ScanControl {
         self.nr_congested += outcome.congested;
         self.nr_immediate += outcome.immediate;
         self.nr_taken += taken;
+        self.nr_unqueued += outcome.unqueued;
     }
 }
 
@@ -200,18 +202,22 @@ impl Guest {
 
     /// Sleeps until writes end when nothing but pages under writeback is left to take.
     fn stall_for_writes(&mut self, control: &mut ScanControl) {
+        if control.nr_unqueued > 0 && control.nr_unqueued == control.nr_taken {
+            self.wake_flusher();
+        }
         let all_congested = control.nr_congested > 0 && control.nr_congested == control.nr_dirty;
         let stuck = control.priority <= 1 && control.reclaimed == 0 && self.has_writes();
         if (all_congested && control.nr_taken > 0) || stuck {
             self.sleep_in_reclaim(4_000_000);
         }
-        (control.nr_dirty, control.nr_congested, control.nr_taken, control.nr_immediate) =
-            (0, 0, 0, 0);
+        (control.nr_dirty, control.nr_congested, control.nr_taken) = (0, 0, 0);
+        (control.nr_immediate, control.nr_unqueued) = (0, 0);
     }
 
     /// Time passes while the task waits inside the kernel.
     pub(super) fn sleep_in_reclaim(&mut self, ns: u64) {
         self.now += ns;
+        self.flush_if_due();
         self.finish_writes();
     }
 

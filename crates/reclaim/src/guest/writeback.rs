@@ -1,33 +1,83 @@
-//! Dirty pages, writes in flight and their ends.
+//! Dirty file pages, the flusher, disks of limited throughput, and writers that are held.
+//!
+//! A simple form of Linux's: the flusher writes while more than the background limit is dirty, when
+//! pages are old, or when reclaim met nothing but dirty pages; a writer waits at the hard limits of
+//! the machine, and at its group's by statistics that may be two seconds old. Left out: rate
+//! estimates and positional feedback of `balance_dirty_pages`.
+
+use std::collections::VecDeque;
 
 use super::stat::Stat;
-use super::state::{Guest, flag, pte};
+use super::state::{Guest, NONE, flag, pte};
 
-/// Dirty file pages in order of their dirtying, and the disks.
+/// A throttled disk's tick, ns.
+const TICK_NS: u64 = 20_000_000;
+/// Pages of a request.
+const REQUEST_PAGES: u64 = 32;
+/// How long a held writer sleeps before it looks again, ns.
+const PAUSE_NS: u64 = 10_000_000;
+/// Longest that a writer is held at once, ns.
+const MAX_HELD_NS: u64 = 60_000_000_000;
+
+/// Limits of dirty pages and the disk that file pages go to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DirtyKnobs {
+    /// vm.dirty_background_bytes, in pages; 0 to use the ratio.
+    pub background_pages: u64,
+    /// vm.dirty_bytes, in pages; 0 to use the ratio.
+    pub limit_pages: u64,
+    /// vm.dirty_background_ratio.
+    pub background_ratio: u64,
+    /// vm.dirty_ratio.
+    pub ratio: u64,
+    /// vm.dirty_expire_centisecs, in ns.
+    pub expire_ns: u64,
+    /// vm.dirty_writeback_centisecs, in ns.
+    pub interval_ns: u64,
+    /// Bytes a second that the disk takes; 0 for no limit.
+    pub disk_mbps: u64,
+    /// Requests that the disk takes at once.
+    pub disk_depth: u64,
+}
+
+/// Dirty file pages in order of their dirtying, and what the disk has.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Dirty {
-    pub(super) queue: std::collections::VecDeque<(u32, u64)>,
+    pub(super) knobs: DirtyKnobs,
+    queue: VecDeque<(u32, u64)>,
+    in_flight: VecDeque<u32>,
+    next_tick: u64,
+    next_wake: u64,
+    /// Writes everything dirtied up to then.
+    flush_until: u64,
+    over_background: bool,
     pub(super) nr_dirty: i64,
     pub(super) nr_writeback: i64,
 }
 
 impl Guest {
+    /// Sets limits and the disk.
+    pub fn set_dirty_knobs(&mut self, knobs: DirtyKnobs) {
+        self.dirty.knobs = knobs;
+        self.dirty.next_wake = self.now + knobs.interval_ns;
+    }
+
     /// Counts a folio that went under writeback or came out of it.
     pub(super) fn note_writeback(&mut self, folio: u32, sign: i64) {
         let nr = sign * i64::from(self.folios.nr[folio as usize]);
-        let memcg = self.folios.memcg[folio as usize] as usize;
         if self.folios.kind(folio) == 1 {
+            let memcg = self.folios.memcg[folio as usize] as usize;
             self.memcgs[memcg].writeback += nr;
+            self.dirty.nr_writeback += nr;
         }
-        self.dirty.nr_writeback += nr;
     }
 
-    /// Whether any write is in flight.
+    /// Whether any write is in flight or about to be.
     pub(super) fn has_writes(&self) -> bool {
-        !self.writes.is_empty()
+        !self.writes.is_empty() || !self.dirty.in_flight.is_empty() || self.dirty.nr_dirty > 0
     }
 
-    /// Ends the writes that are due.
+    /// Ends the writes that are due, and lets the flusher go on.
     pub(super) fn finish_writes(&mut self) {
         while let Some((key, folio)) =
             self.writes.first_key_value().map(|(key, folio)| (*key, *folio))
@@ -36,17 +86,27 @@ impl Guest {
                 break;
             }
             self.writes.remove(&key);
-            self.folios.clear(folio, flag::WRITEBACK);
-            self.note_writeback(folio, -1);
-            if self.folios.take(folio, flag::RECLAIM) {
-                self.queue_rotation(folio);
-            }
+            self.end_write(folio);
+        }
+        if self.dirty.nr_dirty > 0 || !self.dirty.in_flight.is_empty() {
+            self.flush_dirty();
+        }
+    }
+
+    fn end_write(&mut self, folio: u32) {
+        self.folios.clear(folio, flag::WRITEBACK);
+        self.note_writeback(folio, -1);
+        if self.folios.kind(folio) == 1 {
+            self.vm[Stat::nr_written] += 1;
+        }
+        if self.folios.take(folio, flag::RECLAIM) {
+            self.queue_rotation(folio);
         }
     }
 
     /// Notes that a file's page differs from the disk's.
     pub(super) fn dirty_file_page(&mut self, folio: u32) {
-        if self.folios.has(folio, flag::DIRTY) || self.folios.kind(folio) == 0 {
+        if self.folios.kind(folio) == 0 || self.folios.has(folio, flag::DIRTY) {
             return;
         }
         self.folios.set(folio, flag::DIRTY);
@@ -57,13 +117,135 @@ impl Guest {
         self.dirty.queue.push_back((folio, self.now));
     }
 
+    fn limits(&self) -> (u64, u64) {
+        let knobs = &self.dirty.knobs;
+        let free: u64 = self.zones.iter().map(|zone| zone.free).sum();
+        let file =
+            (0..self.nr_nodes()).map(|node| self.node_list(node, 2) + self.node_list(node, 3));
+        let usable = free + file.sum::<u64>();
+        let pick = |pages: u64, ratio: u64| if pages > 0 { pages } else { usable * ratio / 100 };
+        (pick(knobs.background_pages, knobs.background_ratio), pick(knobs.limit_pages, knobs.ratio))
+    }
+
+    /// A group's dirty pages and hard limit, by statistics that may be old.
+    fn group_over(&self, memcg: u16, ratio: u64) -> bool {
+        let group = &self.memcgs[memcg as usize];
+        if memcg == 0 || group.max == u64::MAX {
+            return false;
+        }
+        let usable = group.stale_file.max(0) as u64 + group.max.saturating_sub(group.usage);
+        group.stale_dirty.max(0) as u64 > usable * ratio / 100
+    }
+
+    /// The flusher's and the disk's work up to now.
+    fn flush_dirty(&mut self) {
+        let (background, _) = self.limits();
+        let knobs = self.dirty.knobs;
+        if self.now >= self.dirty.next_wake {
+            self.dirty.next_wake = self.now + knobs.interval_ns.max(1);
+            self.dirty.flush_until =
+                self.dirty.flush_until.max(self.now.saturating_sub(knobs.expire_ns));
+        }
+        let group_dirty = (1..self.memcgs.len() as u16)
+            .any(|memcg| self.group_over(memcg, knobs.background_ratio));
+        self.dirty.over_background = self.dirty.nr_dirty.max(0) as u64 > background || group_dirty;
+        self.dispatch();
+        if knobs.disk_mbps == 0 {
+            while let Some(folio) = self.dirty.in_flight.pop_front() {
+                self.end_write(folio);
+            }
+            return;
+        }
+        if self.dirty.next_tick + 50 * TICK_NS < self.now && self.dirty.in_flight.is_empty() {
+            self.dirty.next_tick = self.now;
+        }
+        // A request that does not fit into what is left of a tick waits for the next one.
+        let bytes = knobs.disk_mbps * ((1 << 20) / 50);
+        let pages = (bytes / (REQUEST_PAGES * 4096)).max(1) * REQUEST_PAGES;
+        while self.dirty.next_tick <= self.now {
+            self.dirty.next_tick += TICK_NS;
+            for _ in 0..pages {
+                let Some(folio) = self.dirty.in_flight.pop_front() else { break };
+                self.end_write(folio);
+            }
+            self.dispatch();
+        }
+    }
+
+    /// Hands dirty pages to the disk while the flusher has reason to and the disk has room.
+    fn dispatch(&mut self) {
+        let room = self.dirty.knobs.disk_depth.max(1) * REQUEST_PAGES;
+        while (self.dirty.in_flight.len() as u64) < room {
+            let Some((folio, dirtied)) = self.dirty.queue.front().copied() else { break };
+            let stale =
+                self.folios.object[folio as usize] == NONE || !self.folios.has(folio, flag::DIRTY);
+            if stale {
+                self.dirty.queue.pop_front();
+                continue;
+            }
+            if !self.dirty.over_background && dirtied > self.dirty.flush_until {
+                break;
+            }
+            self.dirty.queue.pop_front();
+            if self.folios.has(folio, flag::WRITEBACK) {
+                self.dirty.queue.push_back((folio, dirtied));
+                break;
+            }
+            self.start_write(folio);
+        }
+    }
+
+    fn start_write(&mut self, folio: u32) {
+        self.clean_page(folio);
+        self.folios.set(folio, flag::WRITEBACK);
+        self.note_writeback(folio, 1);
+        self.protect_all(folio);
+        self.dirty.in_flight.push_back(folio);
+    }
+
+    fn clean_page(&mut self, folio: u32) {
+        self.folios.clear(folio, flag::DIRTY);
+        let memcg = self.folios.memcg[folio as usize] as usize;
+        self.memcgs[memcg].dirty -= 1;
+        self.dirty.nr_dirty -= 1;
+    }
+
+    /// Reclaim met only dirty pages that nobody writes: the flusher writes all there are.
+    pub(super) fn wake_flusher(&mut self) {
+        self.dirty.flush_until = self.now;
+    }
+
+    /// Holds a writer while too much is dirty.
+    pub(super) fn balance_dirty(&mut self, memcg: u16) {
+        let knobs = self.dirty.knobs;
+        if self.dirty.nr_dirty + self.dirty.nr_writeback == 0 {
+            return;
+        }
+        let mut held = 0;
+        loop {
+            let (_, limit) = self.limits();
+            let all = (self.dirty.nr_dirty + self.dirty.nr_writeback).max(0) as u64;
+            if (all < limit && !self.group_over(memcg, knobs.ratio)) || held >= MAX_HELD_NS {
+                return;
+            }
+            held += PAUSE_NS;
+            self.now += PAUSE_NS;
+            self.flush_if_due();
+            self.finish_writes();
+        }
+    }
+
     /// Write-protects a page in all mappings, so that the next store is noticed.
-    pub(super) fn protect_all(&mut self, folio: u32) {
+    fn protect_all(&mut self, folio: u32) {
         let object = self.folios.object[folio as usize] as usize;
         let index = self.folios.index[folio as usize] as usize;
         for place in 0..self.objects[object].vmas.len() {
             let vma = self.objects[object].vmas[place] as usize;
-            self.vmas[vma].ptes[index] |= pte::PROTECTED;
+            if let Some(entry) = self.vmas[vma].ptes.get_mut(index)
+                && *entry & pte::PRESENT != 0
+            {
+                *entry |= pte::PROTECTED;
+            }
         }
     }
 }

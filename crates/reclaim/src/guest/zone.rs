@@ -14,7 +14,6 @@ pub(super) enum Mark {
     Min = 0,
     Low = 1,
     High = 2,
-    Promo = 3,
 }
 
 /// Free pages that a CPU holds of a zone.

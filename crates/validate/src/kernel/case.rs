@@ -64,8 +64,11 @@ impl GuestLine {
     /// Distances between the nodes, row by row.
     pub fn distances(&self) -> Vec<Vec<u32>> {
         let plain = self.dist.parse().unwrap_or(20);
-        let rows: Vec<Vec<u32>> =
-            self.dist.split('/').map(|row| row.split(',').filter_map(|d| d.parse().ok()).collect()).collect();
+        let rows: Vec<Vec<u32>> = self
+            .dist
+            .split('/')
+            .map(|row| row.split(',').filter_map(|d| d.parse().ok()).collect())
+            .collect();
         let is_matrix = rows.len() == self.nodes && rows.iter().all(|row| row.len() == self.nodes);
         if is_matrix && self.nodes > 1 {
             return rows;
@@ -409,7 +412,8 @@ fn check(cx: &Cx<'_>, case: &Case, end: &Word<'_>) -> Parsed<()> {
             return cx.fail(end, format_args!("cgroup `{}` has no parent", cgroup.name));
         }
     }
-    let known = |name: &str| name.is_empty() || case.cgroups.iter().any(|cgroup| cgroup.name == name);
+    let known =
+        |name: &str| name.is_empty() || case.cgroups.iter().any(|cgroup| cgroup.name == name);
     for proc in &case.procs {
         if !known(&proc.cgroup) {
             return cx.fail(end, format_args!("there is no cgroup `{}`", proc.cgroup));
@@ -425,12 +429,18 @@ fn check(cx: &Cx<'_>, case: &Case, end: &Word<'_>) -> Parsed<()> {
                 _ => continue,
             };
             let Some(found) = proc.regions.iter().find(|other| other.name == *region) else {
-                return cx.fail(end, format_args!("process `{}` has no region `{region}`", proc.name));
+                return cx
+                    .fail(end, format_args!("process `{}` has no region `{region}`", proc.name));
             };
             if let Step::Touch(touch) | Step::Fork { touch, .. } = step {
-                let span = if touch.span == 0 { found.pages.saturating_sub(touch.first) } else { touch.span };
+                let span = if touch.span == 0 {
+                    found.pages.saturating_sub(touch.first)
+                } else {
+                    touch.span
+                };
                 let fits = touch.first.checked_add(span).is_some_and(|last| last <= found.pages);
-                let hot_fits = touch.pattern != Pattern::ScanMix || (touch.hot > 0 && touch.hot < span);
+                let hot_fits =
+                    touch.pattern != Pattern::ScanMix || (touch.hot > 0 && touch.hot < span);
                 if span == 0 || !fits || !hot_fits {
                     return cx.fail(end, format_args!("a touch of `{region}` lies outside of it"));
                 }
@@ -517,7 +527,9 @@ fn top(case: &mut Case, args: &Args<'_, '_>) -> Parsed<usize> {
 
 fn body(case: &mut Case, args: &Args<'_, '_>) -> Parsed<usize> {
     let word = args.at(0, "a statement")?;
-    let Some(proc) = case.procs.last_mut() else { return args.cx.fail(word, "outside of a process") };
+    let Some(proc) = case.procs.last_mut() else {
+        return args.cx.fail(word, "outside of a process");
+    };
     match word.text {
         "region" => {
             args.only(2, &["kind", "pages", "path", "policy"])?;
@@ -533,8 +545,15 @@ fn body(case: &mut Case, args: &Args<'_, '_>) -> Parsed<usize> {
             if pages == 0 || pages > 1 << 26 {
                 return args.cx.fail(word, "a region has 1 to 2^26 pages");
             }
-            let policy = args.find("policy").map(|(word, text)| args.cx.policy(word, text)).transpose()?;
-            proc.regions.push(Region { name, kind, pages, path: args.text("path"), policy: policy.unwrap_or_default() });
+            let policy =
+                args.find("policy").map(|(word, text)| args.cx.policy(word, text)).transpose()?;
+            proc.regions.push(Region {
+                name,
+                kind,
+                pages,
+                path: args.text("path"),
+                policy: policy.unwrap_or_default(),
+            });
             Ok(1)
         }
         "thread" => {
@@ -562,10 +581,16 @@ fn thread(case: &mut Case, args: &Args<'_, '_>) -> Parsed<usize> {
         "barrier" => Step::Barrier { id: number(1, "an id")?, nr: number(2, "a number")? },
         "snap" => Step::Snap(second("a label")?),
         "where" => Step::Where(second("a region")?),
-        "advise" => Step::Advise { region: second("a region")?, advice: args.at(2, "advice")?.text.to_owned() },
+        "advise" => Step::Advise {
+            region: second("a region")?,
+            advice: args.at(2, "advice")?.text.to_owned(),
+        },
         "policy" => {
             let policy = args.at(2, "a policy")?;
-            Step::Policy { region: second("a region")?, policy: args.cx.policy(policy, policy.text)? }
+            Step::Policy {
+                region: second("a region")?,
+                policy: args.cx.policy(policy, policy.text)?,
+            }
         }
         "join" => Step::Join(second("a cgroup")?),
         "lock" => Step::Lock(second("a region")?),
@@ -591,7 +616,8 @@ fn thread(case: &mut Case, args: &Args<'_, '_>) -> Parsed<usize> {
 }
 
 fn touch(args: &Args<'_, '_>, from: usize) -> Parsed<Touch> {
-    let keys = ["pat", "op", "count", "ms", "seed", "theta", "first", "span", "hot", "watch", "pace"];
+    let keys =
+        ["pat", "op", "count", "ms", "seed", "theta", "first", "span", "hot", "watch", "pace"];
     args.only(from + 1, &keys)?;
     let word = args.at(from, "a region")?;
     let theta = match args.text("theta").as_str() {

@@ -69,7 +69,16 @@ impl Pages {
             }
         }
         let rng = Rng::new(touch.seed);
-        Self { first: touch.first, span, hot: touch.hot, pattern: touch.pattern, rng, count: 0, cdf, mul }
+        Self {
+            first: touch.first,
+            span,
+            hot: touch.hot,
+            pattern: touch.pattern,
+            rng,
+            count: 0,
+            cdf,
+            mul,
+        }
     }
 
     /// Bytes of the table that a Zipf step keeps on the program's heap.

@@ -18,7 +18,8 @@ pub struct Prediction {
 }
 
 /// Names of the lists of a node.
-const LISTS: [&str; 5] = ["inactive_anon", "active_anon", "inactive_file", "active_file", "unevictable"];
+const LISTS: [&str; 5] =
+    ["inactive_anon", "active_anon", "inactive_file", "active_file", "unevictable"];
 
 struct Out<'a> {
     case: &'a str,
@@ -27,7 +28,12 @@ struct Out<'a> {
 
 impl Out<'_> {
     fn push(&mut self, phase: &str, counter: String, value: f64) {
-        self.rows.push(Prediction { case: self.case.to_owned(), phase: phase.to_owned(), counter, value });
+        self.rows.push(Prediction {
+            case: self.case.to_owned(),
+            phase: phase.to_owned(),
+            counter,
+            value,
+        });
     }
 }
 
@@ -64,7 +70,11 @@ fn changes(out: &mut Out<'_>, from: &Snapshot, to: &Snapshot) {
     out.push(&phase, String::from("pgsteal"), both(Stat::pgsteal_kswapd, Stat::pgsteal_direct));
     for (node, (to, from)) in to.numa.iter().zip(&from.numa).enumerate() {
         for (stat, value) in to.iter() {
-            out.push(&phase, format!("node{node}.{}", stat.name()), value as f64 - from[stat] as f64);
+            out.push(
+                &phase,
+                format!("node{node}.{}", stat.name()),
+                value as f64 - from[stat] as f64,
+            );
         }
     }
     for ((name, to, _), (_, from, _)) in to.groups.iter().zip(&from.groups) {
@@ -76,8 +86,16 @@ fn changes(out: &mut Out<'_>, from: &Snapshot, to: &Snapshot) {
             out.push(&phase, counter, since(to, from, *stat));
         }
         let both = |a, b| since(to, from, a) + since(to, from, b);
-        out.push(&phase, format!("cg:{name}.pgscan"), both(Stat::pgscan_kswapd, Stat::pgscan_direct));
-        out.push(&phase, format!("cg:{name}.pgsteal"), both(Stat::pgsteal_kswapd, Stat::pgsteal_direct));
+        out.push(
+            &phase,
+            format!("cg:{name}.pgscan"),
+            both(Stat::pgscan_kswapd, Stat::pgscan_direct),
+        );
+        out.push(
+            &phase,
+            format!("cg:{name}.pgsteal"),
+            both(Stat::pgsteal_kswapd, Stat::pgsteal_direct),
+        );
     }
 }
 
@@ -110,7 +128,11 @@ fn watched(out: &mut Out<'_>, phase: &str, watch: &Watch, zones: &[String]) {
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
     let most = |values: &[f64]| values.iter().copied().fold(0.0, f64::max);
     out.push(phase, String::from("watch:nr_dirty+nr_writeback.max"), most(&dirty));
-    out.push(phase, String::from("watch:nr_dirty+nr_writeback.mean_2nd_half"), mean(&dirty[dirty.len() / 2..]));
+    out.push(
+        phase,
+        String::from("watch:nr_dirty+nr_writeback.mean_2nd_half"),
+        mean(&dirty[dirty.len() / 2..]),
+    );
     let Some(first) = watch.rows.first() else { return };
     let Some(begin) = watch.rows.iter().position(|row| row.1 > first.1) else { return };
     out.push(phase, String::from("watch:touches_at_first_kswapd"), watch.rows[begin].0 as f64);

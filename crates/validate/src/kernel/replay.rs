@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use reclaim::guest::{Backing, Gauge, Group, Guest, NumaStats, Policy, Stats};
+use reclaim::guest::{Advice, Backing, Gauge, Group, Guest, NumaStats, Policy, Stats};
 
 use super::case::{Case, Kind, Step, Touch};
 use super::generate::Pages;
@@ -16,6 +16,10 @@ const SNAPSHOT_NS: u64 = 50_000_000;
 /// Pages of the program itself that its group pays for at start, and with the first snapshot.
 const PROGRAM_PAGES: u32 = 5;
 const SNAPSHOT_PAGES: u32 = 3;
+/// Pages of its own that a forked child writes, and kernel memory that its group pays for: stack,
+/// tables of the program, task.
+const CHILD_PAGES: u32 = 12;
+const CHILD_KERNEL_PAGES: u64 = 17;
 
 /// Counters at one moment.
 #[derive(Clone, Debug, Default)]
@@ -128,7 +132,9 @@ impl<'a> Replay<'a> {
     /// Builds the guest with its groups and processes.
     pub fn new(case: &'a Case, machine: &MachineRow, knobs: &[(String, String)]) -> Self {
         let config = setup::config_of(case, machine);
-        let mut guest = Guest::new(config, setup::knobs_of(case, knobs), setup::swap_of(case, knobs));
+        let mut guest =
+            Guest::new(config, setup::knobs_of(case, knobs), setup::swap_of(case, knobs));
+        guest.set_dirty_knobs(setup::dirty_of(case, knobs));
         let mut groups = BTreeMap::new();
         groups.insert(String::new(), 0);
         for group in &case.cgroups {
@@ -143,7 +149,8 @@ impl<'a> Replay<'a> {
             });
             groups.insert(group.name.clone(), id);
         }
-        let zones = machine.zones.iter().map(|zone| format!("{}.{}", zone.node, zone.zone)).collect();
+        let zones =
+            machine.zones.iter().map(|zone| format!("{}.{}", zone.node, zone.zone)).collect();
         let mut replay = Self {
             case,
             guest,
@@ -181,11 +188,13 @@ impl<'a> Replay<'a> {
             let offset = (1 << 32) + ((number as u64) << 24);
             let huge = proc.thp && region.kind == Kind::Anon;
             let policy = setup::policy_of(region.policy);
-            let vma = self.guest.add_region(id, &backing, region.pages as u32, policy, offset, huge);
+            let vma =
+                self.guest.add_region(id, &backing, region.pages as u32, policy, offset, huge);
             regions.insert(region.name.clone(), (vma, region.kind, region.pages));
         }
         let pages = PROGRAM_PAGES + SNAPSHOT_PAGES;
-        let program = self.guest.add_region(id, &Backing::Anon, pages, Policy::Default, 1 << 31, false);
+        let program =
+            self.guest.add_region(id, &Backing::Anon, pages, Policy::Default, 1 << 31, false);
         for (number, thread) in proc.threads.iter().enumerate() {
             let cpu = thread.cpus.first().copied().unwrap_or(0);
             self.threads.push(ThreadState {
@@ -220,7 +229,8 @@ impl<'a> Replay<'a> {
                     thread.state = State::Ready;
                 }
             }
-            let ready = self.threads.iter().enumerate().filter(|(_, thread)| thread.state == State::Ready);
+            let ready =
+                self.threads.iter().enumerate().filter(|(_, thread)| thread.state == State::Ready);
             if let Some((index, _)) = ready.min_by_key(|(_, thread)| thread.turn) {
                 self.turns += 1;
                 self.threads[index].turn = self.turns;
@@ -279,10 +289,61 @@ impl<'a> Replay<'a> {
                     self.guest.set_policy(*vma, setup::policy_of(*policy));
                 }
             }
-            Step::Lock(_) | Step::Unlock(_) | Step::Advise { .. } | Step::Where(_) => {}
-            Step::Fork { .. } | Step::Names { .. } => {}
+            Step::Lock(region) => {
+                let (vma, cpu) = (self.region(proc, region), self.threads[index].cpu);
+                self.guest.lock(cpu, vma);
+            }
+            Step::Unlock(region) => {
+                let (vma, cpu) = (self.region(proc, region), self.threads[index].cpu);
+                self.guest.unlock(cpu, vma);
+            }
+            Step::Advise { region, advice } => self.advise(index, region, advice),
+            Step::Fork { label, touch } => self.fork(index, label, touch),
+            Step::Where(_) | Step::Names { .. } => {}
         }
         true
+    }
+
+    fn region(&self, proc: usize, name: &str) -> u32 {
+        self.procs[proc].regions.get(name).map_or(self.procs[proc].program, |region| region.0)
+    }
+
+    fn advise(&mut self, index: usize, region: &str, advice: &str) {
+        let (vma, cpu) = (self.region(self.threads[index].proc, region), self.threads[index].cpu);
+        let advice = match advice {
+            "free" | "dontneed" => Advice::DontNeed,
+            "cold" => Advice::Cold,
+            "pageout" => Advice::PageOut,
+            _ => return,
+        };
+        self.guest.advise(cpu, vma, advice);
+    }
+
+    /// A child touches, prints and exits while the parent waits.
+    fn fork(&mut self, index: usize, label: &str, touch: &Touch) {
+        let (proc, cpu) = (self.threads[index].proc, self.threads[index].cpu);
+        let Some((vma, _, pages)) = self.procs[proc].regions.get(&touch.region).copied() else {
+            return;
+        };
+        let (child, region) = self.guest.fork(cpu, vma);
+        let program = self.guest.add_region(
+            child,
+            &Backing::Anon,
+            CHILD_PAGES,
+            Policy::Default,
+            1 << 31,
+            false,
+        );
+        for page in 0..CHILD_PAGES {
+            self.guest.touch(cpu, program, page, true);
+        }
+        self.guest.charge_kernel(child, CHILD_KERNEL_PAGES);
+        let mut generator = Pages::new(touch, pages);
+        for _ in 0..touch.count.unwrap_or(0) {
+            self.guest.touch(cpu, region, generator.next_page() as u32, touch.write);
+        }
+        self.snap(index, label);
+        self.guest.exit(cpu, child);
     }
 
     fn barrier(&mut self, index: usize, id: u64, nr: u64) {
@@ -310,7 +371,9 @@ impl<'a> Replay<'a> {
 
     fn touch(&mut self, index: usize, touch: &Touch, end: u64) -> bool {
         let (proc, cpu) = (self.threads[index].proc, self.threads[index].cpu);
-        let Some((vma, kind, pages)) = self.procs[proc].regions.get(&touch.region).copied() else { return true };
+        let Some((vma, kind, pages)) = self.procs[proc].regions.get(&touch.region).copied() else {
+            return true;
+        };
         let mut running = match self.threads[index].running.take() {
             Some(running) => running,
             None => self.start_touch(proc, cpu, touch, pages),
@@ -318,7 +381,9 @@ impl<'a> Replay<'a> {
         let limit = running.started + touch.ms * 1_000_000;
         let mut finished = false;
         while self.guest.now() < end {
-            let over = touch.count.is_none() && running.done.is_multiple_of(256) && self.guest.now() >= limit;
+            let over = touch.count.is_none()
+                && running.done.is_multiple_of(256)
+                && self.guest.now() >= limit;
             if running.left == Some(0) || over {
                 finished = true;
                 break;
@@ -366,7 +431,9 @@ impl<'a> Replay<'a> {
             let id = self.procs[proc].id;
             let heap = match self.procs[proc].heap {
                 Some(heap) => heap,
-                None => self.guest.add_region(id, &Backing::Anon, 4096, Policy::Default, 1 << 30, false),
+                None => {
+                    self.guest.add_region(id, &Backing::Anon, 4096, Policy::Default, 1 << 30, false)
+                }
             };
             self.procs[proc].heap = Some(heap);
             for page in 0..need.min(4096) {

@@ -1,6 +1,6 @@
 //! A case's machine, knobs and swap as the guest takes them.
 
-use reclaim::guest::{Config, Costs, Knobs, Policy, SwapDevice, ZoneConfig};
+use reclaim::guest::{Config, Costs, DirtyKnobs, Knobs, Policy, SwapDevice, ZoneConfig};
 
 use super::case::{self, Case};
 use super::tables::{MachineRow, ZoneRow};
@@ -18,7 +18,9 @@ pub fn machine_of(case: &Case, machines: &[MachineRow]) -> MachineRow {
             (0..guest.nodes).map(|node| values.get(node).copied().unwrap_or(last)).collect()
         };
         let cpus: Vec<u64> = guest.cpus.iter().map(|cpus| *cpus as u64).collect();
-        machine.shape.0 == guest.nodes && spread(&machine.shape.1) == guest.mib && spread(&machine.shape.2) == cpus
+        machine.shape.0 == guest.nodes
+            && spread(&machine.shape.1) == guest.mib
+            && spread(&machine.shape.2) == cpus
     };
     if let Some(found) = machines.iter().find(same) {
         return found.clone();
@@ -34,13 +36,23 @@ fn built(case: &Case) -> MachineRow {
     for (node, mib) in case.guest.mib.iter().enumerate() {
         let mut pages = mib * 256;
         if node == 0 {
-            machine.zones.push(ZoneRow { managed: 3840, free_at_start: 3808, batch: 1, ..zone(node, "DMA") });
+            machine.zones.push(ZoneRow {
+                managed: 3840,
+                free_at_start: 3808,
+                batch: 1,
+                ..zone(node, "DMA")
+            });
             pages = pages.saturating_sub(4096 + kernel);
         }
         let batch = ((pages / 1024).min(256) / 4).max(1);
         let batch = (batch + batch / 2 + 1).next_power_of_two() / 2;
         let free = if node == 0 { pages.saturating_sub(7800) } else { pages.saturating_sub(3000) };
-        machine.zones.push(ZoneRow { managed: pages, free_at_start: free, batch: batch * 2 - 1, ..zone(node, "DMA32") });
+        machine.zones.push(ZoneRow {
+            managed: pages,
+            free_at_start: free,
+            batch: batch * 2 - 1,
+            ..zone(node, "DMA32")
+        });
     }
     let managed: u64 = machine.zones.iter().map(|zone| zone.managed).sum();
     let mut min_free_pages = (16 * managed * 4).isqrt().clamp(128, 262_144) / 4;
@@ -107,16 +119,23 @@ pub fn costs(shift: u32) -> Costs {
 }
 
 /// The knobs of the folder, with the case's own on top.
-pub fn value_of<'a>(case: &'a Case, knobs: &'a [(String, String)], ending: &str) -> Option<&'a str> {
+pub fn value_of<'a>(
+    case: &'a Case,
+    knobs: &'a [(String, String)],
+    ending: &str,
+) -> Option<&'a str> {
     let of_case = case.sys.iter().rev().find(|(path, _)| path.ends_with(ending));
-    of_case.or_else(|| knobs.iter().find(|(path, _)| path.ends_with(ending))).map(|(_, value)| value.as_str())
+    of_case
+        .or_else(|| knobs.iter().find(|(path, _)| path.ends_with(ending)))
+        .map(|(_, value)| value.as_str())
 }
 
 /// A knob's number; hexadecimal as the kernel prints some.
 pub fn number_of(case: &Case, knobs: &[(String, String)], ending: &str, default: u64) -> u64 {
     let Some(text) = value_of(case, knobs, ending) else { return default };
     let text = text.trim();
-    let parsed = text.strip_prefix("0x").map_or_else(|| text.parse(), |hex| u64::from_str_radix(hex, 16));
+    let parsed =
+        text.strip_prefix("0x").map_or_else(|| text.parse(), |hex| u64::from_str_radix(hex, 16));
     parsed.unwrap_or(match text {
         "Y" | "y" => 7,
         "N" | "n" => 0,
@@ -143,10 +162,31 @@ pub fn swap_of(case: &Case, knobs: &[(String, String)]) -> SwapDevice {
     let page_cluster = number_of(case, knobs, "vm/page-cluster", 3) as u32;
     let zswap = number_of(case, knobs, "zswap/parameters/enabled", 0) != 0;
     if let Some(disk) = case.disks.iter().find(|disk| disk.swap) {
-        return SwapDevice { pages: disk.mib * 256, latency_ns: Some(disk.latency_ns), zswap, page_cluster };
+        return SwapDevice {
+            pages: disk.mib * 256,
+            latency_ns: Some(disk.latency_ns),
+            zswap,
+            page_cluster,
+        };
     }
     let pages = case.swap_mib.unwrap_or(0) * 256;
     SwapDevice { pages, latency_ns: None, zswap, page_cluster }
+}
+
+/// Limits of dirty pages, and the disk that files are on.
+pub fn dirty_of(case: &Case, knobs: &[(String, String)]) -> DirtyKnobs {
+    let number = |ending: &str, default| number_of(case, knobs, ending, default);
+    let disk = case.disks.iter().find(|disk| !disk.swap);
+    DirtyKnobs {
+        background_pages: number("vm/dirty_background_bytes", 0) / 4096,
+        limit_pages: number("vm/dirty_bytes", 0) / 4096,
+        background_ratio: number("vm/dirty_background_ratio", 10),
+        ratio: number("vm/dirty_ratio", 20),
+        expire_ns: number("vm/dirty_expire_centisecs", 3000) * 10_000_000,
+        interval_ns: number("vm/dirty_writeback_centisecs", 500) * 10_000_000,
+        disk_mbps: disk.map_or(0, |disk| disk.mbps),
+        disk_depth: disk.map_or(128, |disk| disk.depth),
+    }
 }
 
 /// A policy as the guest has it.

@@ -90,11 +90,13 @@ impl<'a> Csv<'a> {
     pub fn parse(file: &'a str, text: &str) -> Result<Self, CaseError> {
         let mut lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
         let header = lines.next().map(|(_, line)| split(line)).unwrap_or_default();
-        let rows: Vec<(usize, Vec<String>)> = lines.map(|(index, line)| (index + 1, split(line))).collect();
+        let rows: Vec<(usize, Vec<String>)> =
+            lines.map(|(index, line)| (index + 1, split(line))).collect();
         let csv = Self { file, header, rows };
         for (line, row) in &csv.rows {
             if row.len() != csv.header.len() {
-                let message = format!("{} fields where the header has {}", row.len(), csv.header.len());
+                let message =
+                    format!("{} fields where the header has {}", row.len(), csv.header.len());
                 return csv.fail(*line, message);
             }
         }
@@ -169,7 +171,8 @@ pub fn machines(machines: &str, start: &str) -> Result<Vec<MachineRow>, CaseErro
     for row in csv.rows() {
         let name = row.text("machine")?;
         if found.last().is_none_or(|machine| machine.name != name) {
-            let shape = (row.number("nodes")?, row.text("mib")?.to_owned(), row.text("cpus")?.to_owned());
+            let shape =
+                (row.number("nodes")?, row.text("mib")?.to_owned(), row.text("cpus")?.to_owned());
             found.push(MachineRow { name: name.to_owned(), shape, ..MachineRow::default() });
         }
         let Some(machine) = found.last_mut() else { continue };
@@ -179,7 +182,12 @@ pub fn machines(machines: &str, start: &str) -> Result<Vec<MachineRow>, CaseErro
             zone: row.text("zone")?.to_owned(),
             present: row.number("present")?,
             managed: row.number("managed")?,
-            marks: [row.number("min")?, row.number("low")?, row.number("high")?, row.number("promo")?],
+            marks: [
+                row.number("min")?,
+                row.number("low")?,
+                row.number("high")?,
+                row.number("promo")?,
+            ],
             protection: row.list(row.text("protection")?, ' ')?,
             batch: row.number("pcp_batch")?,
             free_at_start: row.number("free_at_start_median")?,
@@ -204,7 +212,12 @@ pub fn machines(machines: &str, start: &str) -> Result<Vec<MachineRow>, CaseErro
 pub fn knobs(text: &str) -> Result<Vec<(String, String)>, CaseError> {
     let csv = Csv::parse("knobs.csv", text)?;
     csv.rows()
-        .map(|row| Ok((row.text("knob")?.to_owned(), row.text("value_unless_the_case_sets_it")?.to_owned())))
+        .map(|row| {
+            Ok((
+                row.text("knob")?.to_owned(),
+                row.text("value_unless_the_case_sets_it")?.to_owned(),
+            ))
+        })
         .collect()
 }
 
