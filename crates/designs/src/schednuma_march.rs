@@ -64,6 +64,8 @@ pub struct SchednumaMarch {
     next_pull: TaskVec<Nanos>,
     /// Allocations that wanted a node and went elsewhere, since its daemon last looked.
     foreign: NodeVec<u64>,
+    /// Whether a node's daemon has slept since it last balanced.
+    rested: NodeVec<bool>,
     /// Running mean of the largest memory load, which no node is pushed above.
     max_mem: u64,
 }
@@ -232,13 +234,16 @@ impl Placement for SchednumaMarch {
     }
 
     fn kthread(&mut self, cx: &mut Cx<'_>, idx: usize) -> KthreadWork {
-        if let Some(plan) = self.lazy_plan() {
-            return KthreadWork::Scan(plan);
+        let node = NodeId::from_idx(idx);
+        if std::mem::take(&mut self.rested[node]) {
+            self.balance(cx, node);
         }
-        self.balance(cx, NodeId::from_idx(idx));
         match self.lazy_plan() {
             Some(plan) => KthreadWork::Scan(plan),
-            None => KthreadWork::Sleep(self.knobs.numa_balance_interval),
+            None => {
+                self.rested[node] = true;
+                KthreadWork::Sleep(self.knobs.numa_balance_interval)
+            }
         }
     }
 
@@ -277,6 +282,7 @@ impl Design for SchednumaMarch {
             entity_of: TaskVec::default(),
             next_pull: TaskVec::default(),
             foreign: NodeVec::filled(0, machine.nodes.len()),
+            rested: NodeVec::filled(false, machine.nodes.len()),
             max_mem: 0,
         }
     }
