@@ -171,7 +171,7 @@ impl SchednumaMarch {
             let mem = cx.rss(entity.mm).0 as i64;
             let runtime: Nanos = alive().map(|task| cx.tasks[task].cpu_time).sum();
             let fits = imbalance.cpu - cpu_moved >= cpu / 2
-                && loads[to].pages as i64 + mem_moved + mem <= self.max_mem.max(largest) as i64;
+                && loads[to].pages as i64 + mem_moved + mem <= self.max_mem as i64;
             let may_run = alive()
                 .all(|task| cx.sched.node_cpus(to).iter().any(|c| cx.sched.allowed(task, *c)));
             if entity.home == imbalance.busy
