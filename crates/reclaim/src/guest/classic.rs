@@ -129,8 +129,7 @@ impl Engine for Classic {
     }
 
     fn references(&self, guest: &mut Guest, control: &ScanControl, folio: u32) -> u32 {
-        let _ = control;
-        take_young(guest, folio)
+        take_young(guest, folio, control.target)
     }
 
     fn is_mglru(&self) -> bool {
@@ -150,7 +149,7 @@ impl Guest {
 }
 
 /// Clears the accessed bits of all mappings of a folio and counts those that were set.
-pub(super) fn take_young(guest: &mut Guest, folio: u32) -> u32 {
+pub(super) fn take_young(guest: &mut Guest, folio: u32, target: u16) -> u32 {
     if guest.folios.mapped[folio as usize] == 0 {
         return 0;
     }
@@ -159,7 +158,10 @@ pub(super) fn take_young(guest: &mut Guest, folio: u32) -> u32 {
     let mut young = 0;
     for place in 0..guest.objects[object].vmas.len() {
         let vma = guest.objects[object].vmas[place] as usize;
-        let entry = &mut guest.vmas[vma].ptes[index];
+        if !guest.counts_for(target, vma) {
+            continue;
+        }
+        let Some(entry) = guest.vmas[vma].ptes.get_mut(index) else { continue };
         if *entry & pte::PRESENT != 0 && *entry & pte::YOUNG != 0 {
             *entry &= !pte::YOUNG;
             young += 1;
@@ -247,6 +249,7 @@ fn shrink_inactive(
     nr: u64,
 ) -> u64 {
     let memcg = guest.memcg_of_lruvec(lruvec);
+    guest.finish_writes();
     guest.drain(guest.cpu);
     let list = Guest::list(lruvec, kind * 2);
     let mut taken = Vec::with_capacity(nr as usize);
@@ -315,7 +318,7 @@ fn shrink_active(
         guest.vm[Stat::pgrefill] += pages;
     }
     for folio in taken {
-        take_young(guest, folio);
+        take_young(guest, folio, control.target);
         guest.folios.clear(folio, flag::ACTIVE);
         guest.folios.set(folio, flag::WORKINGSET);
         guest.insert_evictable(folio);

@@ -38,6 +38,9 @@ impl Guest {
 
     fn fault(&mut self, cpu: usize, vma: usize, index: u32, write: bool) {
         let memcg = self.procs[self.vmas[vma].proc as usize].memcg;
+        let proc = self.vmas[vma].proc as usize;
+        self.procs[proc].used = true;
+        self.current_proc = proc;
         self.enter(cpu, memcg);
         self.in_fault = true;
         self.count(memcg, Stat::pgfault, 1);
@@ -259,6 +262,9 @@ impl Guest {
     pub fn file_io(&mut self, cpu: usize, vma: u32, index: u32, write: bool) {
         let vma = vma as usize;
         let memcg = self.procs[self.vmas[vma].proc as usize].memcg;
+        let proc = self.vmas[vma].proc as usize;
+        self.procs[proc].used = true;
+        self.current_proc = proc;
         self.enter(cpu, memcg);
         self.now += self.config.costs.read_ns;
         let object = self.vmas[vma].object;

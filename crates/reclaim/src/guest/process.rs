@@ -49,6 +49,15 @@ impl Guest {
         self.uncharge_counter(memcg, kernel);
     }
 
+    /// munmap() of a whole region.
+    pub fn unmap(&mut self, cpu: usize, region: u32) {
+        self.cpu = cpu;
+        self.drain_all();
+        self.unmap_region(region as usize);
+        let proc = self.vmas[region as usize].proc as usize;
+        self.procs[proc].vmas.retain(|other| *other != region);
+    }
+
     fn unmap_region(&mut self, vma: usize) {
         let object = self.vmas[vma].object;
         let private =
@@ -166,7 +175,7 @@ impl Guest {
     }
 
     fn make_cold(&mut self, folio: u32) {
-        super::classic::take_young(self, folio);
+        super::classic::take_young(self, folio, 0);
         let was_active = self.folios.has(folio, flag::ACTIVE);
         self.lru_remove(folio);
         self.folios.clear(folio, flag::ACTIVE | flag::REFERENCED);

@@ -151,6 +151,9 @@ pub enum Policy {
     Weighted(u64),
 }
 
+/// Free pages in blocks that serve other kinds of allocation when a guest starts: three blocks.
+const FOREIGN_PAGES: u64 = 3 * 512;
+
 static CLASSIC: Classic = Classic;
 static MGLRU: Mglru = Mglru;
 
@@ -207,6 +210,7 @@ impl Guest {
             paths: BTreeMap::new(),
             cpu: 0,
             task: 0,
+            current_proc: 0,
             over_high: 0,
         };
         guest.build_fallback(&distances, &per_node);
@@ -343,6 +347,7 @@ fn build_zone(config: &ZoneConfig, nr_cpus: usize, cpus: &[usize]) -> Zone {
         marks: config.marks,
         reserve: config.reserve,
         batch: config.batch.max(1),
+        foreign: if config.class > 0 { FOREIGN_PAGES } else { 0 },
         ..Zone::default()
     };
     zone.setup_lists(nr_cpus, cpus.get(config.node).copied().unwrap_or(0));

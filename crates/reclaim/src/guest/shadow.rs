@@ -41,7 +41,6 @@ impl Guest {
     /// Notes that a file's page is resident now; gives the shadow that was there.
     pub(super) fn cache_insert(&mut self, object: u32, index: u32, folio: u32) -> u64 {
         let memcg = self.task;
-        let node = self.node_of(folio);
         let slot = (index / SLOTS) as usize;
         let file = &mut self.objects[object as usize];
         file.pages[index as usize] = folio;
@@ -55,13 +54,11 @@ impl Guest {
         if shadow != 0 {
             leaf.shadows -= 1;
         }
-        if leaf.pages == 0 && !charge {
+        if std::mem::replace(&mut leaf.listed, false) {
             leaf.stamp = leaf.stamp.wrapping_add(1);
-            let owner = leaf.memcg;
+            let (owner, node) = (leaf.memcg, leaf.node as usize);
             let lruvec = self.lruvec(owner, node);
-            if shadow != 0 {
-                self.lruvecs[lruvec].nr_shadow_leaves -= 1;
-            }
+            self.lruvecs[lruvec].nr_shadow_leaves -= 1;
         }
         self.objects[object as usize].leaves[slot].pages += 1;
         if charge {
@@ -91,6 +88,8 @@ impl Guest {
             return;
         }
         leaf.stamp = leaf.stamp.wrapping_add(1);
+        leaf.node = node as u8;
+        leaf.listed = true;
         let stamp = leaf.stamp;
         let lruvec = self.lruvec(memcg, node);
         self.lruvecs[lruvec].shadow_leaves.push_back((object, slot as u32, stamp));
@@ -124,6 +123,7 @@ impl Guest {
             }
             left -= 1;
             leaf.charged = false;
+            leaf.listed = false;
             leaf.shadows = 0;
             let first = (slot * SLOTS) as usize;
             let last = (first + SLOTS as usize).min(file.shadow.len());

@@ -36,6 +36,24 @@ fn plan(count: u64, batch: u64, seeks: u64, priority: u32, deferred: u64) -> (Ve
 }
 
 impl Guest {
+    /// Names are looked up that do not exist, or files made: each leaves a dentry that the group
+    /// of the process pays for.
+    pub fn add_dentries(&mut self, cpu: usize, process: u16, nr: u64) {
+        self.cpu = cpu;
+        let memcg = self.procs[process as usize].memcg;
+        self.task = memcg;
+        for _ in 0..nr {
+            self.now += self.config.costs.minor_ns;
+            self.charge_slab(memcg, DENTRY_BYTES, true);
+            self.memcgs[memcg as usize].dentries.nr += 1;
+        }
+    }
+
+    /// Dentries of all groups.
+    pub fn nr_dentries(&self) -> u64 {
+        self.memcgs.iter().map(|memcg| memcg.dentries.nr).sum()
+    }
+
     /// Offers a share of a group's slab objects to their shrinkers.
     pub(super) fn shrink_slab(&mut self, control: &ScanControl, memcg: u16, node: usize) {
         let lruvec = self.lruvec(memcg, node);

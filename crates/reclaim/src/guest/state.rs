@@ -260,6 +260,9 @@ pub(super) struct Leaf {
     pub(super) shadows: u8,
     pub(super) memcg: u16,
     pub(super) stamp: u32,
+    /// Whose list of leaves it is on while it holds only shadows.
+    pub(super) node: u8,
+    pub(super) listed: bool,
     pub(super) charged: bool,
 }
 
@@ -290,6 +293,8 @@ pub(super) struct Process {
     pub(super) vmas: Vec<u32>,
     /// Whether the next walk takes all of it.
     pub(super) fresh: bool,
+    /// Whether it ran since the last walk of its page tables.
+    pub(super) used: bool,
     pub(super) has_upper_table: bool,
     pub(super) table_pages: u64,
     pub(super) kernel_pages: u64,
@@ -341,6 +346,8 @@ pub struct Guest {
     pub(super) paths: BTreeMap<String, u32>,
     pub(super) cpu: usize,
     pub(super) task: u16,
+    /// The process that runs.
+    pub(super) current_proc: usize,
     pub(super) over_high: u64,
 }
 

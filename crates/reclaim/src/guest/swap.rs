@@ -163,8 +163,8 @@ impl Guest {
             Device::Disk { latency_ns } => {
                 self.folios.set(folio, flag::WRITEBACK);
                 self.note_writeback(folio, 1);
+                self.now += self.config.costs.swap_write_ns * (1 + nr / 16);
                 self.write_seq += 1;
-                self.now += self.config.costs.swap_write_ns;
                 self.writes.insert((self.now + latency_ns, self.write_seq), folio);
                 false
             }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use reclaim::guest::{Advice, Backing, Gauge, Group, Guest, NumaStats, Policy, Stats};
 
-use super::case::{Case, Kind, Step, Touch};
+use super::case::{Case, Kind, NameVerb, Step, Touch};
 use super::generate::Pages;
 use super::setup;
 use super::tables::MachineRow;
@@ -18,6 +18,12 @@ const PROGRAM_PAGES: u32 = 5;
 const SNAPSHOT_PAGES: u32 = 3;
 /// Pages of its own that a forked child writes, and kernel memory that its group pays for: stack,
 /// tables of the program, task.
+/// The most that a heap grows to here, pages: 32 MiB, above which malloc always maps.
+const HEAP_PAGES: u32 = 8192;
+/// Blocks of a fresh ext4 that stay in use.
+const METADATA_PAGES: u32 = 19;
+/// Dentries of the running system.
+const KERNEL_DENTRIES: u64 = 504;
 const CHILD_PAGES: u32 = 12;
 const CHILD_KERNEL_PAGES: u64 = 17;
 
@@ -93,6 +99,8 @@ struct Running {
     left: Option<u64>,
     done: u64,
     started: u64,
+    /// Memory of its table that is given back at the end.
+    mapped: Option<u32>,
     watch: Watch,
 }
 
@@ -112,6 +120,7 @@ struct ProcState {
     regions: BTreeMap<String, (u32, Kind, u64)>,
     program: u32,
     heap: Option<u32>,
+    map_threshold: u64,
     snapped: bool,
     nr_regions: u64,
 }
@@ -162,10 +171,28 @@ impl<'a> Replay<'a> {
             turns: 0,
         };
         replay.snapshot("start");
+        replay.read_metadata();
         for index in 0..case.procs.len() {
             replay.start_process(index);
         }
         replay
+    }
+
+    /// Mounting and the first names read a file system's own blocks, often enough to be active.
+    fn read_metadata(&mut self) {
+        if self.case.fs_ra_kib.is_none() && !self.case.disks.iter().any(|disk| disk.fs) {
+            return;
+        }
+        let system = self.guest.add_process(0);
+        let backing = Backing::File(String::from("metadata"));
+        let blocks =
+            self.guest.add_region(system, &backing, METADATA_PAGES, Policy::Default, 0, false);
+        for _ in 0..2 {
+            for page in 0..METADATA_PAGES {
+                self.guest.file_io(0, blocks, page, false);
+            }
+        }
+        self.guest.drain_all();
     }
 
     fn start_process(&mut self, index: usize) {
@@ -208,7 +235,15 @@ impl<'a> Replay<'a> {
             });
         }
         let nr_regions = proc.regions.len() as u64;
-        self.procs.push(ProcState { id, regions, program, heap: None, snapped: false, nr_regions });
+        self.procs.push(ProcState {
+            id,
+            regions,
+            program,
+            heap: None,
+            map_threshold: 128 << 10,
+            snapped: false,
+            nr_regions,
+        });
         let cpu = self.threads.last().map_or(0, |thread| thread.cpu);
         for page in 0..PROGRAM_PAGES {
             self.guest.touch(cpu, program, page, true);
@@ -299,7 +334,13 @@ impl<'a> Replay<'a> {
             }
             Step::Advise { region, advice } => self.advise(index, region, advice),
             Step::Fork { label, touch } => self.fork(index, label, touch),
-            Step::Where(_) | Step::Names { .. } => {}
+            Step::Names { verb, count, .. } => {
+                if *verb != NameVerb::Stat {
+                    let (id, cpu) = (self.procs[proc].id, self.threads[index].cpu);
+                    self.guest.add_dentries(cpu, id, *count);
+                }
+            }
+            Step::Where(_) => {}
         }
         true
     }
@@ -409,6 +450,9 @@ impl<'a> Replay<'a> {
             }
         }
         if finished {
+            if let Some(region) = running.mapped {
+                self.guest.unmap(cpu, region);
+            }
             let ms = (self.guest.now() - running.started) as f64 / 1e6;
             self.out.steps.push((touch.region.clone(), ms));
             if touch.watch > 0 {
@@ -426,27 +470,42 @@ impl<'a> Replay<'a> {
             self.guest.touch(cpu, program, page, true);
         }
         let generator = Pages::new(touch, pages);
-        if generator.heap_bytes() > 0 {
-            let need = (generator.heap_bytes() / 4096 + 2) as u32;
-            let id = self.procs[proc].id;
-            let heap = match self.procs[proc].heap {
-                Some(heap) => heap,
-                None => {
-                    self.guest.add_region(id, &Backing::Anon, 4096, Policy::Default, 1 << 30, false)
-                }
-            };
-            self.procs[proc].heap = Some(heap);
-            for page in 0..need.min(4096) {
-                self.guest.touch(cpu, heap, page, true);
-            }
-        }
+        let mapped = self.take_heap(proc, cpu, generator.heap_bytes());
         Running {
             pages: generator,
             left: touch.count,
             done: 0,
             started: self.guest.now(),
+            mapped,
             watch: Watch::default(),
         }
+    }
+
+    /// Memory for a table of so many bytes, as the C library's malloc has it: what is at least the
+    /// threshold is mapped and unmapped again, which raises the threshold; the rest stays.
+    fn take_heap(&mut self, proc: usize, cpu: usize, bytes: u64) -> Option<u32> {
+        if bytes == 0 {
+            return None;
+        }
+        let id = self.procs[proc].id;
+        let pages = (bytes / 4096 + 2) as u32;
+        let mapped = bytes + 16 >= self.procs[proc].map_threshold;
+        let region = match self.procs[proc].heap {
+            Some(heap) if !mapped => heap,
+            _ => {
+                let size = if mapped { pages } else { HEAP_PAGES };
+                self.guest.add_region(id, &Backing::Anon, size, Policy::Default, 1 << 30, false)
+            }
+        };
+        for page in 0..pages.min(if mapped { pages } else { HEAP_PAGES }) {
+            self.guest.touch(cpu, region, page, true);
+        }
+        if mapped {
+            self.procs[proc].map_threshold = bytes + 4096;
+            return Some(region);
+        }
+        self.procs[proc].heap = Some(region);
+        None
     }
 
     fn sample(&mut self, running: &mut Running) {
@@ -478,7 +537,7 @@ impl<'a> Replay<'a> {
             numa: (0..nodes).map(|node| self.guest.numastat(node).clone()).collect(),
             lists: (0..nodes).map(list).collect(),
             maps,
-            dentries: 0,
+            dentries: KERNEL_DENTRIES + self.guest.nr_dentries(),
         });
     }
 }
