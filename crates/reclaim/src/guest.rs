@@ -27,6 +27,9 @@ mod vmscan;
 mod writeback;
 mod zone;
 
+#[cfg(test)]
+mod tests;
+
 pub use process::Advice;
 pub use setup::{Backing, Config, Costs, Group, Knobs, Policy, SwapDevice, ZoneConfig};
 pub use stat::{NumaStat, NumaStats, Stat, Stats};

@@ -338,7 +338,7 @@ impl Guest {
     }
 }
 
-fn build_zone(config: &ZoneConfig, nr_cpus: usize, cpus: &[usize]) -> Zone {
+pub(super) fn build_zone(config: &ZoneConfig, nr_cpus: usize, cpus: &[usize]) -> Zone {
     let mut zone = Zone {
         node: config.node,
         class: config.class.min(2),

@@ -81,3 +81,33 @@ impl Guest {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A group full of dentries whose other pages give too little: every priority runs.
+    #[test]
+    fn a_failing_reclaim_call_empties_the_dentry_cache() {
+        let (mut left, mut deferred, mut scanned) = (40_935, 0, Vec::new());
+        for priority in (0..=12).rev() {
+            let (scans, later) = plan(left, SUPER_BATCH, 2, priority, deferred);
+            deferred = later;
+            let nr: u64 = scans.iter().sum();
+            scanned.push(nr);
+            left -= nr.min(left);
+            if left == 0 {
+                break;
+            }
+        }
+        assert_eq!(scanned[..6], [0; 6]);
+        assert_eq!(scanned[6..12], [1024, 2048, 4096, 8192, 13_312, 13_312][..scanned.len() - 6]);
+    }
+
+    #[test]
+    fn shadow_leaves_go_by_halves_of_the_excess() {
+        // 200 in excess: half of them is less than a batch, and the rest is deferred.
+        assert_eq!(plan(200, BATCH, 0, 12, 0), (Vec::new(), 100));
+        assert_eq!(plan(256, BATCH, 0, 12, 0), (vec![128], 0));
+    }
+}

@@ -322,3 +322,18 @@ fn window(previous_page: u32, page: u32, hits: u32, most: u32, previous_window: 
     }
     pages.min(most).max(previous_window / 2)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::window;
+
+    #[test]
+    fn windows_grow_with_hits_and_shrink_by_halves() {
+        assert_eq!(window(0, 500, 4, 8, 0), 8, "the first fault of a mapping");
+        assert_eq!(window(10, 500, 0, 8, 0), 1, "no hits, no neighbour");
+        assert_eq!(window(10, 11, 0, 8, 0), 2, "the next page");
+        assert_eq!(window(10, 500, 1, 8, 0), 4);
+        assert_eq!(window(10, 500, 0, 8, 8), 4, "at least half of the last");
+        assert_eq!(window(10, 500, 60, 8, 8), 8, "at most the cluster");
+    }
+}
