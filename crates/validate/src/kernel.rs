@@ -6,6 +6,7 @@
 
 mod case;
 mod generate;
+mod parse;
 mod predict;
 mod replay;
 mod setup;
@@ -16,7 +17,8 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::row::{Got, Kind, Row, Verdict};
-pub use case::{Case, CaseError, parse};
+pub use case::{Case, CaseError};
+pub use parse::parse;
 pub use predict::Prediction;
 use tables::{ExpectedRow, MachineRow};
 

@@ -86,17 +86,16 @@ impl Engine for Classic {
     }
 
     fn shrink_lruvec(&self, guest: &mut Guest, control: &mut ScanControl, lruvec: usize) {
-        let class = control.class;
         let targets = scan_counts(guest, control, lruvec);
         let mut left = targets;
         let mut got = 0;
         let keep_all = control.is_root() && !control.kswapd && control.priority == 12;
         let mut adjusted = keep_all;
         while left[0] > 0 || left[2] > 0 || left[3] > 0 {
-            for list in 0..4 {
-                if left[list] > 0 {
-                    let nr = left[list].min(CLUSTER);
-                    left[list] -= nr;
+            for (list, left) in left.iter_mut().enumerate() {
+                if *left > 0 {
+                    let nr = (*left).min(CLUSTER);
+                    *left -= nr;
                     got += shrink_list(guest, control, lruvec, list, nr);
                 }
             }
@@ -125,7 +124,6 @@ impl Engine for Classic {
         if guest.can_age_anon(memcg, control) && guest.inactive_is_low(lruvec, 0) {
             shrink_active(guest, control, lruvec, 0, CLUSTER);
         }
-        let _ = class;
     }
 
     fn references(&self, guest: &mut Guest, control: &ScanControl, folio: u32) -> u32 {

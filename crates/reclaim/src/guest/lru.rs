@@ -48,7 +48,6 @@ impl Guest {
 
     /// Empties a CPU's batches onto the lists.
     pub(super) fn drain(&mut self, cpu: usize) {
-        let engine = self.engine;
         let mut batch = std::mem::take(&mut self.cpus[cpu].add);
         for folio in batch.drain(..) {
             self.insert_evictable(folio);
@@ -62,7 +61,6 @@ impl Guest {
             let batch = std::mem::take(&mut self.cpus[cpu].activate);
             self.activate_batch(&batch);
         }
-        let _ = engine;
     }
 
     /// Puts a folio on its list, the unevictable one if it is locked.

@@ -2,7 +2,6 @@
 
 use super::stat::Stat;
 use super::state::{Guest, Memcg};
-use super::vmscan::Caller;
 
 /// Pages that a CPU takes at once.
 const STOCK: u64 = 64;
@@ -55,7 +54,7 @@ impl Guest {
                 continue;
             }
             self.count_event(full, Stat::events_max);
-            let freed = self.reclaim_memcg(full, nr, Caller::Limit);
+            let freed = self.reclaim_memcg(full, nr);
             let group = &self.memcgs[full as usize];
             if group.max.saturating_sub(group.usage) >= nr {
                 continue;
@@ -186,7 +185,7 @@ impl Guest {
             at = group.parent;
             if group.usage > group.high && index != 0 {
                 self.count_event(index, Stat::events_high);
-                freed += self.reclaim_memcg(index, want, Caller::High);
+                freed += self.reclaim_memcg(index, want);
             }
         }
         freed

@@ -19,7 +19,7 @@ pub(super) struct Dentries {
 
 /// How much of a shrinker's objects to scan: batches, and the work to defer.
 fn plan(count: u64, batch: u64, seeks: u64, priority: u32, deferred: u64) -> (Vec<u64>, u64) {
-    let delta = if seeks == 0 { count / 2 } else { (count >> priority) * 4 / seeks };
+    let delta = ((count >> priority) * 4).checked_div(seeks).unwrap_or(count / 2);
     let mut total = ((deferred >> priority) + delta).min(2 * count);
     let mut scans = Vec::new();
     let mut scanned = 0;

@@ -245,7 +245,6 @@ impl Guest {
             self.free_to_zone(zone, 1);
             return None;
         }
-        let shmem = self.objects[object as usize].shmem;
         let mut flags = flag::SWAPBACKED | flag::SWAPCACHE;
         if ahead {
             flags |= flag::READAHEAD;
@@ -257,7 +256,6 @@ impl Guest {
             let engine = self.engine;
             engine.refault(self, folio, shadow);
         }
-        let _ = shmem;
         self.lru_add(folio);
         if self.swap.compressed[slot as usize] {
             self.drop_compressed(slot);

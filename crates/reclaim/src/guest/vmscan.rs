@@ -8,15 +8,6 @@ pub(super) const CLUSTER: u64 = 32;
 /// Priority to begin with.
 const DEF_PRIORITY: u32 = 12;
 
-/// Why reclaim runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Caller {
-    /// A charge beyond memory.max.
-    Limit,
-    /// memory.high.
-    High,
-}
-
 /// What one reclaim call may do, wants, and has done.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ScanControl {
@@ -114,7 +105,7 @@ impl Guest {
     }
 
     /// Reclaims from a group, for its limit or for memory.high. Gives the pages freed.
-    pub(super) fn reclaim_memcg(&mut self, target: u16, nr: u64, caller: Caller) -> u64 {
+    pub(super) fn reclaim_memcg(&mut self, target: u16, nr: u64) -> u64 {
         let control = ScanControl {
             target,
             want: nr.max(CLUSTER),
@@ -124,7 +115,6 @@ impl Guest {
             may_write: true,
             ..ScanControl::default()
         };
-        let _ = caller;
         let node = self.cpus[self.cpu].node as usize;
         let nodes = self.node_order(node, u64::MAX);
         self.try_to_free(control, &nodes)
@@ -283,11 +273,11 @@ impl Guest {
         let target = &self.lruvecs[lruvec];
         control.cost = target.cost;
         let (stale, refaults) = (target.stale, target.refaults);
-        for kind in 0..2 {
-            control.may_deactivate[kind] = control.force_deactivate
+        control.may_deactivate = [0, 1].map(|kind: usize| {
+            control.force_deactivate
                 || stale.activated[kind] != refaults[kind]
-                || self.inactive_is_low(lruvec, kind);
-        }
+                || self.inactive_is_low(lruvec, kind)
+        });
         control.cache_trim = stale.size[2] >> control.priority > 0
             && !control.may_deactivate[1]
             && !control.no_cache_trim;

@@ -154,20 +154,20 @@ impl Guest {
         let nr = self.nr_nodes();
         let mut load = vec![0u64; nr];
         self.fallback = Vec::new();
-        for local in 0..nr {
+        for (local, distances) in distances.iter().enumerate().take(nr) {
             let mut order = vec![local];
-            let mut last = distances[local][local];
+            let mut last = distances[local];
             while order.len() < nr {
                 let cost = |node: usize| {
                     let penalty = u64::from(node < local) + u64::from(cpus[node] > 0);
-                    (u64::from(distances[local][node]) + penalty) * 1024 + load[node]
+                    (u64::from(distances[node]) + penalty) * 1024 + load[node]
                 };
                 let left = (0..nr).filter(|node| !order.contains(node));
                 let Some(best) = left.min_by_key(|node| cost(*node)) else { break };
-                if distances[local][best] != last {
+                if distances[best] != last {
                     load[best] += 1;
                 }
-                last = distances[local][best];
+                last = distances[best];
                 order.push(best);
             }
             let mut zones = Vec::new();

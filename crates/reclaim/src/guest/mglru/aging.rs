@@ -1,0 +1,267 @@
+//! Aging: walks of page tables, and looks around met pages, that give pages younger generations.
+
+use super::super::state::{Generations, Guest, NONE, OFF, flag, pte};
+use super::{MAX_GENS, MIN_GENS, list_of};
+
+/// Whether a generation should be made, and how many pages there are.
+pub(super) fn should_age(lrugen: &Generations, swappiness: u64) -> (bool, u64) {
+    let lead = usize::from(swappiness == 0);
+    if lrugen.min_seq[lead] + MIN_GENS > lrugen.max_seq {
+        return (true, 0);
+    }
+    let (mut total, mut young, mut old) = (0, 0, 0);
+    for kind in lead..2 {
+        for seq in lrugen.min_seq[kind]..=lrugen.max_seq {
+            let pages = lrugen.pages(kind, seq);
+            total += pages;
+            if seq == lrugen.max_seq {
+                young += pages;
+            } else if seq + MIN_GENS == lrugen.max_seq {
+                old += pages;
+            }
+        }
+    }
+    if lrugen.min_seq[lead] + MIN_GENS < lrugen.max_seq {
+        return (false, total);
+    }
+    (young * MIN_GENS > total || old * (MIN_GENS + 2) < total, total)
+}
+
+/// Walks page tables and makes a generation.
+pub(super) fn age(guest: &mut Guest, lruvec: usize, swappiness: u64) -> bool {
+    let seq = guest.lruvecs[lruvec].generations.max_seq;
+    if seq <= guest.lruvecs[lruvec].generations.walked_seq {
+        return false;
+    }
+    if guest.knobs.lru_gen & 2 != 0 {
+        guest.walk_exists = true;
+        walk_group(guest, lruvec, seq, swappiness);
+    }
+    guest.lruvecs[lruvec].generations.walked_seq = seq;
+    for kind in (0..2).rev() {
+        if guest.lruvecs[lruvec].generations.count(kind) == MAX_GENS {
+            retire_oldest(guest, lruvec, kind, swappiness);
+        }
+    }
+    let lrugen = &mut guest.lruvecs[lruvec].generations;
+    let (previous, next) =
+        (((lrugen.max_seq - 1) % 4) as usize, ((lrugen.max_seq + 1) % 4) as usize);
+    let moves: Vec<(usize, usize, i64)> = (0..2)
+        .flat_map(|kind| (0..3).map(move |class| (kind, class)))
+        .map(|(kind, class)| {
+            (kind, class, lrugen.nr[previous][kind][class] - lrugen.nr[next][kind][class])
+        })
+        .collect();
+    lrugen.max_seq += 1;
+    for (kind, class, by) in moves {
+        guest.resize(lruvec, kind * 2, class, by);
+        guest.resize(lruvec, kind * 2 + 1, class, -by);
+    }
+    true
+}
+
+/// Moves what is left of the oldest generation to the next one.
+fn retire_oldest(guest: &mut Guest, lruvec: usize, kind: usize, swappiness: u64) {
+    if kind == 1 || swappiness > 0 {
+        let oldest = guest.lruvecs[lruvec].generations.oldest(kind);
+        for class in 0..3 {
+            let list = Guest::list(lruvec, list_of(oldest, kind, class));
+            while let Some(folio) = guest.lists.back(list) {
+                let generation = inc_generation(guest, lruvec, folio, oldest);
+                guest.move_to(lruvec, folio, generation, true);
+            }
+        }
+    }
+    let lrugen = &mut guest.lruvecs[lruvec].generations;
+    lrugen.retire(kind);
+    lrugen.min_seq[kind] += 1;
+}
+
+/// The generation after the oldest, unless the folio was promoted already.
+pub(super) fn inc_generation(guest: &mut Guest, lruvec: usize, folio: u32, oldest: usize) -> usize {
+    let own = guest.folios.generation[folio as usize] as usize;
+    if own != oldest {
+        return own;
+    }
+    let next = (oldest + 1) % 4;
+    guest.set_generation(lruvec, folio, next);
+    next
+}
+
+fn walk_group(guest: &mut Guest, lruvec: usize, seq: u64, swappiness: u64) {
+    let memcg = guest.memcg_of_lruvec(lruvec);
+    let node = lruvec % guest.nr_nodes();
+    let mut first = true;
+    let mut forced = false;
+    for proc in 0..guest.procs.len() {
+        if guest.procs[proc].memcg != memcg || guest.procs[proc].vmas.is_empty() {
+            continue;
+        }
+        let fresh = std::mem::take(&mut guest.procs[proc].fresh);
+        // The bit is set when the CPU switches to the process; here, at each of its faults. Where
+        // only file pages can go, recorded runs show walk after walk within one reclaim call, as if
+        // the bit of the running task were never clear; with swap they do not. The cause of the
+        // difference is not known.
+        let current = swappiness == 0 && proc == guest.current_proc;
+        let ran = std::mem::take(&mut guest.procs[proc].used) || current;
+        if !ran && !fresh {
+            continue;
+        }
+        forced |= fresh;
+        if first {
+            first = false;
+            let words = guest.nr_regions as usize / 64 + 1;
+            guest.lruvecs[lruvec].generations.filters[((seq + 1) % 2) as usize] =
+                Some(vec![0; words]);
+        }
+        for vma in guest.procs[proc].vmas.clone() {
+            for region in 0..guest.vmas[vma as usize].region_young.len() {
+                walk_region(guest, lruvec, node, vma as usize, region, seq, swappiness, forced);
+            }
+        }
+    }
+}
+
+fn filter_has(filter: Option<&Vec<u64>>, region: usize) -> bool {
+    filter
+        .is_none_or(|bits| bits.get(region / 64).is_some_and(|word| word >> (region % 64) & 1 != 0))
+}
+
+fn filter_add(guest: &mut Guest, lruvec: usize, seq: u64, region: usize) {
+    if let Some(bits) = &mut guest.lruvecs[lruvec].generations.filters[(seq % 2) as usize]
+        && let Some(word) = bits.get_mut(region / 64)
+    {
+        *word |= 1 << (region % 64);
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "one walk, unrolled into a function for its length")]
+fn walk_region(
+    guest: &mut Guest,
+    lruvec: usize,
+    node: usize,
+    vma: usize,
+    region: usize,
+    seq: u64,
+    swappiness: u64,
+    forced: bool,
+) {
+    let number = guest.vmas[vma].first_region as usize + region;
+    if !guest.vmas[vma].has_table[region] {
+        return;
+    }
+    if !forced {
+        if guest.knobs.lru_gen & 4 != 0
+            && !std::mem::take(&mut guest.vmas[vma].region_young[region])
+        {
+            return;
+        }
+        let filter = guest.lruvecs[lruvec].generations.filters[(seq % 2) as usize].as_ref();
+        if !filter_has(filter, number) {
+            return;
+        }
+    }
+    let to = (seq % 4) as usize;
+    let first = region * 512;
+    let last = (first + 512).min(guest.vmas[vma].ptes.len());
+    let object = guest.vmas[vma].object as usize;
+    let mut young = 0;
+    for index in first..last {
+        let entry = guest.vmas[vma].ptes[index];
+        if entry & pte::YOUNG == 0 || entry & pte::PRESENT == 0 {
+            continue;
+        }
+        let folio = guest.objects[object].pages[index];
+        if folio == NONE || guest.folios.memcg[folio as usize] as usize != lruvec / guest.nr_nodes()
+        {
+            continue;
+        }
+        if guest.node_of(folio) != node || (swappiness == 0 && guest.folios.kind(folio) == 0) {
+            continue;
+        }
+        guest.vmas[vma].ptes[index] = entry & !pte::YOUNG;
+        young += 1;
+        promote(guest, lruvec, folio, to);
+    }
+    if young * 8 >= last - first {
+        filter_add(guest, lruvec, seq + 1, number);
+    }
+}
+
+/// Gives a folio the youngest generation, or a mark if it is off its list.
+fn promote(guest: &mut Guest, lruvec: usize, folio: u32, to: usize) {
+    if guest.folios.generation[folio as usize] == OFF {
+        guest.folios.set(folio, flag::REFERENCED);
+    } else {
+        guest.set_generation(lruvec, folio, to);
+    }
+}
+
+/// Clears the accessed bits of a folio's mappings and of their neighbours; says how many of the
+/// folio's own were set.
+pub(super) fn look_around(guest: &mut Guest, folio: u32, target: u16) -> u32 {
+    if guest.folios.mapped[folio as usize] == 0 {
+        return 0;
+    }
+    let object = guest.folios.object[folio as usize] as usize;
+    let index = guest.folios.index[folio as usize] as usize;
+    let lruvec = guest.lruvec_of(folio);
+    let mut referenced = 0;
+    for place in 0..guest.objects[object].vmas.len() {
+        let vma = guest.objects[object].vmas[place] as usize;
+        let Some(entry) = guest.vmas[vma].ptes.get(index).copied() else { continue };
+        if entry & pte::PRESENT == 0 || entry & pte::YOUNG == 0 || !guest.counts_for(target, vma) {
+            continue;
+        }
+        guest.vmas[vma].ptes[index] = entry & !pte::YOUNG;
+        referenced += 1;
+        if entry & pte::HUGE == 0 {
+            neighbours(guest, lruvec, vma, index);
+        }
+    }
+    referenced
+}
+
+fn neighbours(guest: &mut Guest, lruvec: usize, vma: usize, index: usize) {
+    let table = index & !511;
+    let end = (table + 512).min(guest.vmas[vma].ptes.len());
+    let (mut first, mut last) = (table, end);
+    if last - first > 64 {
+        if index - first < 32 {
+            last = first + 64;
+        } else if last - index - 1 < 32 {
+            first = last - 64;
+        } else {
+            (first, last) = (index - 32, index + 32);
+        }
+    }
+    let object = guest.vmas[vma].object as usize;
+    let max_seq = guest.lruvecs[lruvec].generations.max_seq;
+    let to = (max_seq % 4) as usize;
+    let mut young = 1;
+    for near in first..last {
+        let entry = guest.vmas[vma].ptes[near];
+        if near == index || entry & pte::YOUNG == 0 || entry & pte::PRESENT == 0 {
+            continue;
+        }
+        let other = guest.objects[object].pages[near];
+        if other == NONE || guest.lruvec_of(other) != lruvec {
+            continue;
+        }
+        guest.vmas[vma].ptes[near] = entry & !pte::YOUNG;
+        young += 1;
+        let generation = guest.folios.generation[other as usize];
+        if guest.walk_exists {
+            promote(guest, lruvec, other, to);
+        } else if generation == OFF {
+            guest.folios.set(other, flag::REFERENCED);
+        } else if generation as usize != to {
+            guest.folios.refs[other as usize] = 0;
+            guest.queue_activation(other);
+        }
+    }
+    if young * 8 >= last - first {
+        let region = guest.vmas[vma].first_region as usize + index / 512;
+        filter_add(guest, lruvec, max_seq, region);
+    }
+}
