@@ -11,6 +11,8 @@ mod predict;
 mod replay;
 mod setup;
 mod tables;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 

@@ -189,20 +189,32 @@ pub struct Thread {
 
 /// A step of a thread.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(missing_docs, reason = "the language's own words")]
 pub enum Step {
+    /// Loads, stores or file I/O.
     Touch(Touch),
+    /// Changes affinity.
     Cpu(Vec<usize>),
+    /// Sleeps.
     Sleep { ms: u64 },
+    /// Waits for so many threads.
     Barrier { id: u64, nr: u64 },
+    /// Prints all counters.
     Snap(String),
+    /// Prints where pages are.
     Where(String),
+    /// madvise().
     Advise { region: String, advice: String },
+    /// mbind().
     Policy { region: String, policy: Policy },
+    /// Goes to another cgroup.
     Join(String),
+    /// mlock().
     Lock(String),
+    /// munlock().
     Unlock(String),
+    /// A child touches, prints, exits.
     Fork { label: String, touch: Touch },
+    /// Names of a directory are looked up or made.
     Names { verb: NameVerb, dir: String, count: u64, first: u64 },
 }
 

@@ -106,14 +106,14 @@ fn values(out: &mut Out<'_>, start: &Snapshot, at: &Snapshot) {
             out.push(&phase, format!("cg:{name}.{gauge}"), *value as f64);
         }
     }
-    for list in 0..5 {
+    for (list, list_name) in LISTS.iter().enumerate() {
         let mut sum = 0.0;
         for node in 0..at.lists.len() {
             let value = at.lists[node][list] as f64 - start.lists[node][list] as f64;
-            out.push(&phase, format!("node{node}.nr_{}", LISTS[list]), value);
+            out.push(&phase, format!("node{node}.nr_{list_name}"), value);
             sum += value;
         }
-        out.push(&phase, format!("nr_{}", LISTS[list]), sum);
+        out.push(&phase, format!("nr_{list_name}"), sum);
     }
     for (name, pages) in &at.maps {
         for (node, pages) in pages.iter().enumerate() {

@@ -56,7 +56,7 @@ fn built(case: &Case) -> MachineRow {
     }
     let managed: u64 = machine.zones.iter().map(|zone| zone.managed).sum();
     let mut min_free_pages = (16 * managed * 4).isqrt().clamp(128, 262_144) / 4;
-    if total >= 512 * 256 + 1 {
+    if total > 512 * 256 {
         let zones = machine.zones.len() as u64;
         min_free_pages = min_free_pages.max((11 * 512 * zones).min(managed / 20));
     }

@@ -1,0 +1,118 @@
+//! The language, the generators against an independent implementation, the rule, the suite itself.
+
+use std::path::PathBuf;
+
+use super::case::{Pattern, Step, Touch};
+use super::generate::Pages;
+use super::*;
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../configs/validate/kernel")
+}
+
+fn first(touch: &Touch, pages: u64) -> Vec<u64> {
+    let mut generator = Pages::new(touch, pages);
+    (0..6).map(|_| generator.next_page()).collect()
+}
+
+/// The numbers are those that `gen.py` beside the cases prints.
+#[test]
+fn sequences_equal_those_of_the_python_reference() {
+    let zipf = |theta| Touch { pattern: Pattern::Zipf(theta), seed: 9, ..Touch::default() };
+    let classic = Touch { pattern: Pattern::Zipf(4), seed: 100, ..Touch::default() };
+    assert_eq!(first(&classic, 16_384), [0, 0, 13_622, 14_581, 1849, 10_392]);
+    assert_eq!(first(&zipf(3), 1000), [0, 937, 44, 677, 316, 136]);
+    let part = Touch { first: 100, span: 500, ..zipf(2) };
+    assert_eq!(first(&part, 1000), [100, 257, 232, 114, 286, 463]);
+    let mix = Touch { pattern: Pattern::ScanMix, hot: 10, seed: 3, first: 5, ..Touch::default() };
+    assert_eq!(first(&mix, 1000), [11, 15, 11, 16, 7, 17]);
+    let uniform = Touch { pattern: Pattern::Uniform, seed: 61, ..Touch::default() };
+    assert_eq!(first(&uniform, 8192), [8060, 4181, 6339, 2194, 4624, 4916]);
+}
+
+#[test]
+fn errors_name_the_place() {
+    let text = "# guest: nodes=1 mib=512 cpus=1\nproc p\n region f kind=tape pages=4\nend\n";
+    let error = parse("x", text).unwrap_err();
+    assert_eq!((error.line, error.column), (3, 2));
+    assert_eq!(error.to_string(), "x.case:3:2: unknown kind `tape`");
+    let error = parse("x", "# guest: nodes=1\nswap many\n").unwrap_err();
+    assert_eq!(error.to_string(), "x.case:2:6: `many` is no whole number");
+    let error = parse("x", "# guest: nodes=1\nproc p\n").unwrap_err();
+    assert!(error.message.contains("`end` is missing"));
+    let outside = "# guest: nodes=1\nproc p\n region f pages=4\n thread\n  touch f first=4 count=1\n end\nend\n";
+    assert!(parse("x", outside).unwrap_err().message.contains("lies outside"));
+}
+
+#[test]
+fn damaged_cases_and_tables_are_refused_or_read_but_never_panic() {
+    let folder = folder();
+    let text = std::fs::read_to_string(folder.join("cases/b-classic-mixed-sw60.case")).unwrap();
+    let tables = std::fs::read_to_string(folder.join("machines.csv")).unwrap();
+    let mut random = base::stream(1, "validate.kernel.damage", 0);
+    for _ in 0..2000 {
+        let damage = |text: &str, random: &mut base::Rng| {
+            let mut bytes: Vec<u8> = text.bytes().collect();
+            for _ in 0..=random.below(4) {
+                let at = random.below(bytes.len() as u64) as usize;
+                match random.below(3) {
+                    0 => bytes[at] = b" =,:9-a\n\""[random.below(9) as usize],
+                    1 if bytes.len() > 16 => drop(bytes.remove(at)),
+                    _ => bytes.truncate(at.max(16)),
+                }
+            }
+            String::from_utf8_lossy(&bytes).into_owned()
+        };
+        let _ = parse("x", &damage(&text, &mut random)).is_ok();
+        let _ = tables::machines(&damage(&tables, &mut random), "machine\n").is_ok();
+    }
+}
+
+#[test]
+fn every_given_case_is_read_and_has_its_machine() {
+    let folder = folder();
+    let tables = load_tables(&folder).unwrap();
+    let cases = load_cases(&folder, "").unwrap();
+    assert_eq!(cases.len(), 88);
+    for case in &cases {
+        assert_ne!(setup::machine_of(case, &tables.machines).name, "built", "{}", case.name);
+    }
+    let hot = cases.iter().find(|case| case.name == "a-classic-hot").unwrap();
+    assert_eq!(hot.procs[0].threads[0].steps[1], Step::Sleep { ms: 4100 });
+}
+
+#[test]
+fn rows_pass_within_their_range_or_in_one_of_their_modes() {
+    let text = "case,phase,counter,runs,median,min,max,rule,tolerance\n\
+                x,a..b,n,10;12,11,10,12,range,2\n\
+                x,a..b,m,1;50,25,1,50,modes,0:3|45:55\n";
+    let rows = tables::expected(text).unwrap();
+    assert!(rows[0].passes(8.0) && rows[0].passes(14.0) && !rows[0].passes(14.1));
+    assert!(rows[1].passes(3.0) && rows[1].passes(45.0) && !rows[1].passes(20.0));
+    assert!(tables::expected(&text.replace("modes", "guess")).is_err());
+}
+
+/// The kernel's own counters are the reference here; the share that has to hold is the suite's.
+#[test]
+fn nine_tenths_of_the_memcg_lru_family_agree_with_the_kernel() {
+    for engine in ["a-classic", "a-mglru"] {
+        let outcome = run(&Options { folder: folder(), filter: engine.into() }).unwrap();
+        let rows: Vec<&Row> = outcome.rows.iter().filter(|row| row.id.starts_with("a-")).collect();
+        let passed = rows.iter().filter(|row| row.passed()).count();
+        assert!(
+            rows.len() > 90 && passed * 10 >= rows.len() * 9,
+            "{engine}: {passed} of {}",
+            rows.len()
+        );
+    }
+}
+
+#[test]
+fn predictions_are_written_as_the_scorer_reads_them_and_are_the_same_again() {
+    let options = Options { folder: folder(), filter: "p-fork".into() };
+    let outcome = run(&options).unwrap();
+    let text = predictions_csv(&outcome.predictions);
+    assert!(text.starts_with("case,phase,counter,value\np-fork,start..warm,pgfault,"));
+    assert!(text.lines().all(|line| line.split(',').count() == 4));
+    assert_eq!(text, predictions_csv(&run(&options).unwrap().predictions));
+}
