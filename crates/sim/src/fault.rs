@@ -75,7 +75,7 @@ impl World {
         order: Order,
     ) -> Wanted {
         let local = self.machine.node_of(cpu);
-        let all = self.machine.memory_nodes();
+        let all = self.memory_nodes;
         let offset = u64::from(page - vma.pages.start) / order.pages().0;
         if let Some(policy) = &vma.policy {
             return policy.wanted(local, all, offset, None);

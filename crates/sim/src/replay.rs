@@ -8,7 +8,7 @@
 //! Within a block young and dirty only ever go up, and node and protection cannot change (only the
 //! slow path and events change them), so deciding on copies is exact.
 
-use base::MAX_NODES;
+use base::{MAX_NODES, NodeId, NodeMask};
 use mm::Pte;
 use trace::Traffic;
 
@@ -23,6 +23,8 @@ pub const BLOCK: usize = 256;
 #[derive(Clone, Debug)]
 pub struct Seen {
     tables: Tables,
+    /// Nodes that may have counts.
+    nodes: u64,
     /// Where a block's entries are gathered; kept, so that it need not be cleared each time.
     copies: [u64; BLOCK],
 }
@@ -34,7 +36,7 @@ const ONE_ACCESS: u64 = 1 << 32;
 
 impl Default for Seen {
     fn default() -> Self {
-        Self { tables: [[0; MAX_NODES * 2]; TABLES], copies: [0; BLOCK] }
+        Self { tables: [[0; MAX_NODES * 2]; TABLES], nodes: 0, copies: [0; BLOCK] }
     }
 }
 
@@ -49,9 +51,17 @@ impl Seen {
         (word >> 32, word & 0xffff_ffff)
     }
 
-    /// Forgets the counts of nodes `0..nr_nodes`.
+    /// Nodes below `nr_nodes` that may have counts.
+    pub fn nodes(&self, nr_nodes: usize) -> NodeMask {
+        NodeMask(self.nodes & NodeMask::first(nr_nodes).0)
+    }
+
+    /// Forgets the counts of nodes below `nr_nodes`.
     pub fn clear(&mut self, nr_nodes: usize) {
-        self.tables.iter_mut().for_each(|table| table[..nr_nodes * 2].fill(0));
+        for node in self.nodes(nr_nodes).iter().map(NodeId::idx) {
+            self.tables.iter_mut().for_each(|table| table[node << 1..][..2].fill(0));
+        }
+        self.nodes = 0;
     }
 }
 
@@ -75,7 +85,7 @@ fn wanted(write: bool) -> u64 {
 /// Replays a block of at most [`BLOCK`] accesses until one needs the slow path. Returns how many
 /// went through; `page` and `traffic` have equal lengths.
 pub fn run_block(ptes: &mut [Pte], page: &[u32], traffic: &[Traffic], seen: &mut Seen) -> usize {
-    let Seen { tables, copies } = seen;
+    let Seen { tables, nodes, copies } = seen;
     let copies = &mut copies[..page.len()];
     let (mut all, mut any) = (!0, 0);
     for (copy, page) in copies.iter_mut().zip(page) {
@@ -91,8 +101,10 @@ pub fn run_block(ptes: &mut [Pte], page: &[u32], traffic: &[Traffic], seen: &mut
     };
     let (copies, traffic) = (&copies[..open], &traffic[..open]);
     if (all ^ any) & Seen::NODE_BITS == 0 {
+        *nodes |= 1 << Pte(any).node().0;
         count_one_node(any, traffic, tables);
     } else {
+        *nodes = u64::MAX;
         for (idx, (pte, traffic)) in copies.iter().zip(traffic).enumerate() {
             add(tables, idx, *pte, 1, u64::from(traffic.lines()), traffic.is_write());
         }
@@ -139,6 +151,7 @@ pub fn run_sweep(ptes: &mut [Pte], page: u32, nr: u32, traffic: Traffic, seen: &
             pte.0 |= wanted;
         }
         let step = if pte.has(Pte::HUGE) { ((at | 511) + 1).min(end) - at } else { 1 };
+        seen.nodes |= 1 << pte.node().0;
         add(&mut seen.tables, 0, pte.0, u64::from(step), u64::from(step) * lines, write);
         at += step;
     }

@@ -16,7 +16,7 @@ const SWEEP_BLOCK: usize = 4096;
 /// Most accesses to single pages that are replayed before their time is settled.
 const MOST_POINTS: usize = 4096;
 /// Fewest accesses of a block.
-const SHORTEST_BLOCK: usize = 32;
+const SHORTEST_BLOCK: usize = 16;
 
 /// An access that needs the slow path.
 #[derive(Clone, Copy, Debug)]
@@ -151,7 +151,7 @@ impl World {
         let local = self.machine.node_of(cpu).idx();
         let thread = &mut self.threads[task];
         let (mut local_ns, mut remote_ns, mut queue_ns) = (0.0, 0.0, 0.0);
-        for node in 0..nr_nodes {
+        for node in thread.user().seen.nodes(nr_nodes).iter().map(base::NodeId::idx) {
             for write in [false, true] {
                 let (accesses, lines) = thread.user().seen.of(node, write);
                 if accesses == 0 {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use base::{
-    CpuId, CpuMask, CpuVec, FolioId, MmId, MmVec, Nanos, Rng, TaskId, TaskVec, Vm, Vmstat, stream,
+    CpuId, CpuMask, CpuVec, FolioId, MmId, MmVec, Nanos, NodeMask, Rng, TaskId, TaskVec, Vm,
+    Vmstat, stream,
 };
 use des::{Phase, Queue};
 use designs::{Placement, SpaceInfo, TaskInfo};
@@ -35,6 +36,8 @@ pub(crate) struct World {
     pub(crate) cpus: CpuVec<CpuState>,
     /// SMT siblings of each CPU, itself left out.
     pub(crate) siblings: CpuVec<Vec<CpuId>>,
+    /// Nodes with memory.
+    pub(crate) memory_nodes: NodeMask,
     pub(crate) queue: Queue<Event>,
     pub(crate) epoch: Epoch,
     pub(crate) bandwidth: Bandwidth,
@@ -165,6 +168,7 @@ impl World {
             threads: TaskVec::default(),
             cpus: CpuVec::filled(CpuState::default(), machine.cpus.len()),
             siblings: machine.cpus.ids().map(siblings_of).collect(),
+            memory_nodes: machine.memory_nodes(),
             queue: Queue::new(),
             epoch: Epoch::default(),
             bandwidth: Bandwidth::new(&machine),
