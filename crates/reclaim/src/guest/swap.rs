@@ -163,9 +163,11 @@ impl Guest {
             Device::Disk { latency_ns } => {
                 self.folios.set(folio, flag::WRITEBACK);
                 self.note_writeback(folio, 1);
-                self.now += self.config.costs.swap_write_ns * (1 + nr / 16);
+                // The device runs while the CPU is still busy with sending the rest of a huge page.
+                self.now += self.config.costs.swap_write_ns;
                 self.write_seq += 1;
                 self.writes.insert((self.now + latency_ns, self.write_seq), folio);
+                self.now += self.config.costs.swap_write_ns * (nr / 16);
                 false
             }
             _ => true,
