@@ -31,11 +31,17 @@ fn main() {
         (false, false) => (1 << 20, 20_000_000, 5),
         (false, true) => (1 << 26, 20_000_000, 3),
     };
-    println!("pages {pages}, rows {rows}, medians of {rounds}");
-    println!(
+    // A smoke run is too short to measure anything; it only shows that the benchmark works.
+    let show = |line: String| {
+        if !is_smoke() {
+            println!("{line}");
+        }
+    };
+    show(format!("pages {pages}, rows {rows}, medians of {rounds}"));
+    show(format!(
         "{:>12} {:>8} {:>14} {:>14} {:>8}",
         "design", "slow", "engine ns", "bare CLOCK ns", "ratio"
-    );
+    ));
     let machine = machine(4);
     let cases =
         ["first-touch", "interleave"].map(|design| [0.0, 0.001, 0.01].map(|slow| (design, slow)));
@@ -64,10 +70,10 @@ fn main() {
             }));
         }
         let (engine, bare) = (median(engines), median(bares));
-        println!(
+        show(format!(
             "{design:>12} {:>7}% {engine:>14.2} {bare:>14.2} {:>8.2}",
             slow * 100.0,
             bare / engine
-        );
+        ));
     }
 }

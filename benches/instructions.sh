@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Instructions per replayed access, by Valgrind: the same on every run and whatever else the machine
+# does, so this is the gate against regressions of the hot loop. A recorded trace is replayed two and
+# ten times; the difference holds no start-up and no decoding.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cargo build --release --quiet
+counts() {
+    local passes=$1 design=$2 out
+    out=$(mktemp)
+    valgrind --tool=callgrind --callgrind-out-file=/dev/null ./target/release/numalab run \
+        --machine configs/machines/m-mel.toml --workload configs/workloads/recorded-graph.toml \
+        --set "workload.passes=$passes" --design "$design" > "$out" 2> "$out.err"
+    printf '%s %s\n' "$(awk '/Collected/ { print $4 }' "$out.err")" "$(awk '$1 == "sim_accesses" { print $2 }' "$out")"
+    rm -f "$out" "$out.err"
+}
+for design in first-touch interleave; do
+    read -r few_instructions few_accesses < <(counts 2 "$design")
+    read -r many_instructions many_accesses < <(counts 10 "$design")
+    awk -v i="$((many_instructions - few_instructions))" -v a="$((many_accesses - few_accesses))" -v d="$design" \
+        'BEGIN { printf "%-12s %.1f instructions per access over %d accesses\n", d, i / a, a }'
+done
