@@ -31,6 +31,11 @@ impl Guest {
     }
 
     fn leave(&mut self) {
+        if std::mem::take(&mut self.oom) {
+            let (cpu, proc) = (self.cpu, self.current_proc as u16);
+            self.procs[proc as usize].dead = true;
+            self.exit(cpu, proc);
+        }
         self.run_kswapds();
         let memcg = self.task;
         self.now += self.handle_over_high(memcg);
@@ -39,6 +44,9 @@ impl Guest {
     fn fault(&mut self, cpu: usize, vma: usize, index: u32, write: bool) {
         let memcg = self.procs[self.vmas[vma].proc as usize].memcg;
         let proc = self.vmas[vma].proc as usize;
+        if self.procs[proc].dead {
+            return;
+        }
         self.procs[proc].used = true;
         self.current_proc = proc;
         self.enter(cpu, memcg);
@@ -260,9 +268,17 @@ impl Guest {
 
     /// pread() or pwrite() of a whole page of a file.
     pub fn file_io(&mut self, cpu: usize, vma: u32, index: u32, write: bool) {
+        if self.objects[self.vmas[vma as usize].object as usize].swapbacked() {
+            // tmpfs keeps no file behind its pages; a copy is like a touch here.
+            self.touch(cpu, vma, index, write);
+            return;
+        }
         let vma = vma as usize;
         let memcg = self.procs[self.vmas[vma].proc as usize].memcg;
         let proc = self.vmas[vma].proc as usize;
+        if self.procs[proc].dead {
+            return;
+        }
         self.procs[proc].used = true;
         self.current_proc = proc;
         self.enter(cpu, memcg);
@@ -271,7 +287,10 @@ impl Guest {
         let mut folio = self.objects[object as usize].pages[index as usize];
         if folio == NONE {
             self.now += self.config.costs.read_miss_ns;
-            let Some(read) = self.read_file_page(memcg, vma, index) else { return };
+            let Some(read) = self.read_file_page(memcg, vma, index) else {
+                self.leave();
+                return;
+            };
             folio = read;
         }
         if self.objects[object as usize].last_read != index || write {

@@ -37,7 +37,6 @@ impl Guest {
         let mut batch = nr.max(STOCK);
         let mut drained = false;
         let mut retries = RETRIES;
-        let mut killed = false;
         loop {
             let (owner, held) = self.cpus[self.cpu].stock;
             if owner == memcg && held >= nr {
@@ -71,12 +70,9 @@ impl Guest {
                 retries -= 1;
                 continue;
             }
-            if killed {
-                return false;
-            }
-            killed = true;
-            retries = RETRIES;
             self.count_event(full, Stat::events_oom_kill);
+            self.oom = true;
+            return false;
         }
     }
 

@@ -114,6 +114,9 @@ impl Guest {
                 self.touch(cpu, region, index, true);
             }
         }
+        if self.procs[self.vmas[region as usize].proc as usize].dead {
+            return;
+        }
         self.drain_all();
         let object = self.vmas[region as usize].object as usize;
         for index in 0..pages as usize {
@@ -130,6 +133,9 @@ impl Guest {
     pub fn unlock(&mut self, cpu: usize, region: u32) {
         self.cpu = cpu;
         self.vmas[region as usize].locked = false;
+        if self.procs[self.vmas[region as usize].proc as usize].dead {
+            return;
+        }
         self.drain_all();
         let object = self.vmas[region as usize].object as usize;
         let memcg = self.procs[self.vmas[region as usize].proc as usize].memcg;
@@ -152,6 +158,9 @@ impl Guest {
         self.cpu = cpu;
         self.drain_all();
         let vma = region as usize;
+        if self.procs[self.vmas[vma].proc as usize].dead {
+            return;
+        }
         let object = self.vmas[vma].object;
         for index in 0..self.vmas[vma].ptes.len() {
             let folio = self.objects[object as usize].pages[index];

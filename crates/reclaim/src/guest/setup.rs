@@ -212,6 +212,7 @@ impl Guest {
             task: 0,
             current_proc: 0,
             over_high: 0,
+            oom: false,
         };
         guest.build_fallback(&distances, &per_node);
         guest.add_group(&Group {

@@ -295,6 +295,7 @@ pub(super) struct Process {
     pub(super) fresh: bool,
     /// Whether it ran since the last walk of its page tables.
     pub(super) used: bool,
+    pub(super) dead: bool,
     pub(super) has_upper_table: bool,
     pub(super) table_pages: u64,
     pub(super) kernel_pages: u64,
@@ -349,6 +350,8 @@ pub struct Guest {
     /// The process that runs.
     pub(super) current_proc: usize,
     pub(super) over_high: u64,
+    /// Nothing could be freed for the running task, which is killed at the end of its fault.
+    pub(super) oom: bool,
 }
 
 impl Guest {

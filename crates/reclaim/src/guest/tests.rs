@@ -299,6 +299,21 @@ fn charges_stay_where_they_were_made() {
 }
 
 #[test]
+fn a_task_for_which_nothing_can_be_freed_is_killed_and_gives_all_back() {
+    let mut guest =
+        Guest::new(config(&[1], &[(0, 1, 9000)]), Knobs::default(), SwapDevice::default());
+    let a = guest.add_group(&group("a", 300));
+    let process = guest.add_process(a);
+    let region = guest.add_region(process, &Backing::Anon, 600, Policy::Default, 0, false);
+    (0..600).for_each(|page| guest.touch(0, region, page, true));
+    assert!(guest.is_dead(process));
+    assert_eq!(guest.group_stats(a)[Stat::events_oom_kill], 1);
+    assert_eq!(guest.gauge(a, Gauge::Anon), 0);
+    assert!(guest.gauge(a, Gauge::Current) <= 64, "only a CPU's stock may be left");
+    check(&mut guest);
+}
+
+#[test]
 fn a_forked_childs_stores_copy_and_its_exit_gives_all_back() {
     let mut guest =
         Guest::new(config(&[1], &[(0, 1, 9000)]), Knobs::default(), SwapDevice::default());

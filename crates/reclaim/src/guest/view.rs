@@ -39,6 +39,11 @@ impl Guest {
         self.run_kswapds();
     }
 
+    /// Whether a process was killed because nothing could be freed for it.
+    pub fn is_dead(&self, process: u16) -> bool {
+        self.procs[process as usize].dead
+    }
+
     /// What reading memory.stat does to the statistics that reclaim decides by.
     pub fn read_stats(&mut self) {
         self.flush_stats();

@@ -259,6 +259,7 @@ impl Guest {
             }
         }
         self.vm[Stat::events_oom_kill] += 1;
+        self.oom = true;
         None
     }
 

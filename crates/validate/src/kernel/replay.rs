@@ -290,6 +290,10 @@ impl<'a> Replay<'a> {
         self.guest.advance(self.guest.now());
         while self.guest.now() < end && self.threads[index].state == State::Ready {
             let (proc, thread) = (self.threads[index].proc, self.threads[index].index);
+            if self.guest.is_dead(self.procs[proc].id) {
+                self.threads[index].state = State::Done;
+                return;
+            }
             let steps = &self.case.procs[proc].threads[thread].steps;
             let Some(step) = steps.get(self.threads[index].step) else {
                 self.threads[index].state = State::Done;
