@@ -8,6 +8,7 @@ mod case;
 mod generate;
 mod parse;
 mod predict;
+mod recording;
 mod replay;
 mod setup;
 mod tables;

@@ -2,7 +2,7 @@
 
 use reclaim::guest::{Stat, Stats};
 
-use super::replay::{GAUGES, Recording, Snapshot, Watch};
+use super::recording::{GAUGES, Recording, Snapshot, Watch};
 
 /// One predicted counter.
 #[derive(Clone, Debug, PartialEq)]

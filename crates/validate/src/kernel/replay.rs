@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use reclaim::guest::{Advice, Backing, Gauge, Group, Guest, NumaStats, Policy, Stats};
+use reclaim::guest::{Advice, Backing, Group, Guest, Policy};
 
 use super::case::{Case, Kind, NameVerb, Step, Touch};
 use super::generate::Pages;
+use super::recording::{GAUGES, Recording, Snapshot, Watch};
 use super::setup;
 use super::tables::MachineRow;
 
@@ -26,64 +27,6 @@ const METADATA_PAGES: u32 = 19;
 const KERNEL_DENTRIES: u64 = 504;
 const CHILD_PAGES: u32 = 12;
 const CHILD_KERNEL_PAGES: u64 = 17;
-
-/// Counters at one moment.
-#[derive(Clone, Debug, Default)]
-pub struct Snapshot {
-    /// Its label.
-    pub label: String,
-    /// /proc/vmstat.
-    pub vm: Stats,
-    /// By group: events and gauges.
-    pub groups: Vec<(String, Stats, Vec<u64>)>,
-    /// By node.
-    pub numa: Vec<NumaStats>,
-    /// By node: pages on each list.
-    pub lists: Vec<[u64; 5]>,
-    /// Pages by node of each process's regions.
-    pub maps: Vec<(String, Vec<u64>)>,
-    /// Dentries.
-    pub dentries: u64,
-}
-
-/// Samples of a watched step.
-#[derive(Clone, Debug, Default)]
-pub struct Watch {
-    /// Touches, kswapd's scans, dirty and writeback pages, free pages by zone.
-    pub rows: Vec<(u64, u64, u64, Vec<u64>)>,
-}
-
-/// All that a replay gives.
-#[derive(Clone, Debug, Default)]
-pub struct Recording {
-    /// Snapshots in order, `start` first.
-    pub snapshots: Vec<Snapshot>,
-    /// Guest ms of each touch step in order of ends, with its region.
-    pub steps: Vec<(String, f64)>,
-    /// Watched steps in order of ends.
-    pub watches: Vec<Watch>,
-    /// Names of the zones, `0.DMA32`.
-    pub zones: Vec<String>,
-}
-
-/// Gauges of a group that are recorded, with their names.
-pub const GAUGES: [(Gauge, &str); 15] = [
-    (Gauge::Current, "current"),
-    (Gauge::SwapCurrent, "swap.current"),
-    (Gauge::Anon, "anon"),
-    (Gauge::File, "file"),
-    (Gauge::Shmem, "shmem"),
-    (Gauge::AnonThp, "anon_thp"),
-    (Gauge::InactiveAnon, "inactive_anon"),
-    (Gauge::ActiveAnon, "active_anon"),
-    (Gauge::InactiveFile, "inactive_file"),
-    (Gauge::ActiveFile, "active_file"),
-    (Gauge::Unevictable, "unevictable"),
-    (Gauge::FileDirty, "file_dirty"),
-    (Gauge::FileWriteback, "file_writeback"),
-    (Gauge::SlabReclaimable, "slab_reclaimable"),
-    (Gauge::Zswapped, "zswapped"),
-];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
