@@ -104,9 +104,10 @@ fn a_workload_that_does_not_fit_the_machine_points_at_both() {
 
 #[test]
 fn shipped_experiments_are_right() {
-    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/experiments");
+    let configs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
+    let folders = ["experiments", "ks2012"];
     let mut nr = 0;
-    for entry in fs_err::read_dir(dir).unwrap() {
+    for entry in folders.iter().flat_map(|dir| fs_err::read_dir(configs.join(dir)).unwrap()) {
         let path = entry.unwrap().path();
         let plan = lab::Plan::load(&path, &Overrides::default())
             .unwrap_or_else(|problems| panic!("{problems}"));
