@@ -4,13 +4,15 @@
 //! "Latest numa/core release, v16", linux-mm 2012-11-19.
 //!
 //! Modelled: scans by the running task; private and shared faults told apart by the CPU of the
-//! last one; two-stage filter; private tasks spread over idle CPUs, shared ones gathered with their
-//! process; the same choice twice before a move; the back-off of the
-//! scan period; the balancer's ladder.
+//! last one; two-stage filter for pages of private tasks, pages of shared ones dealt out to the nodes
+//! of their process ("sched, numa, mm: Interleave shared tasks", 2012-11-22); private tasks spread over
+//! idle CPUs, groups of shared ones spread and compressed ("sched: Introduce directed NUMA
+//! convergence", 2012-12-02); the same choice twice before a move; the back-off of the scan period;
+//! the balancer's ladder.
 //!
-//! Left out: how v15 and v16 chose a node is not described: tasks are placed as in the unified
-//! tree; 4 KiB faults handled 2 MiB at a time; the random lateral force of
-//! a balanced machine; averages over a longer window, whose length is not described.
+//! Left out: how v15 and v16 chose a node is not described: tasks and pages are placed as in the
+//! unified tree; 4 KiB faults handled 2 MiB at a time; the random lateral force of a balanced
+//! machine; averages over a longer window.
 
 use base::{Bytes, Nanos};
 use topology::Machine;
@@ -30,7 +32,7 @@ config::config! {
         /// Memory made inaccessible by one scan.
         #[check(config::positive)]
         pub sched_numa_scan_size: Bytes = Bytes::from_mib(256),
-        /// Complete scans before a new or moved task is placed.
+        /// Complete scans up to the one that may place a new or changed task.
         pub sched_numa_settle_count: u32 = 2,
         /// Whether an unchanged placement doubles the period.
         pub back_off: bool = true,

@@ -4,13 +4,15 @@
 //! "NUMA performance comparison between three NUMA kernels and mainline", linux-mm 2012-12-07.
 //!
 //! Modelled: scans by the running task; private and shared faults told apart by the CPU of the
-//! last one; two-stage filter; private tasks spread over idle CPUs, shared ones gathered with their
-//! process; the same choice twice before a move; the back-off of the
-//! scan period and size; the balancer's ladder.
+//! last one; two-stage filter for pages of private tasks, pages of shared ones dealt out to the nodes
+//! of their process ("sched, numa, mm: Interleave shared tasks", 2012-11-22); private tasks spread over
+//! idle CPUs, groups of shared ones spread and compressed ("sched: Introduce directed NUMA
+//! convergence", 2012-12-02); the same choice twice before a move; the back-off of the scan period,
+//! and the scan size by the share of the faults on one node ("sched: Add convergence strength based
+//! adaptive NUMA page fault rate", 2012-11-30); the balancer's ladder.
 //!
-//! Left out: which rule moves the scan size between its bounds is not described: it
-//! halves and recovers with the period; 4 KiB faults handled 2 MiB at a time; the random lateral force of
-//! a balanced machine; averages over a longer window, whose length is not described.
+//! Left out: 4 KiB faults handled 2 MiB at a time; the random lateral force of a balanced machine;
+//! averages over a longer window; groups that reach beyond one process; relief of overloaded nodes.
 
 use base::{Bytes, Nanos};
 use topology::Machine;
@@ -35,7 +37,7 @@ config::config! {
         pub sched_numa_scan_size_max: Bytes = Bytes::from_mib(512),
         /// Processes with less resident memory are left alone.
         pub sched_numa_rss_threshold: Bytes = Bytes::from_mib(128),
-        /// Complete scans before a new or moved task is placed.
+        /// Complete scans up to the one that may place a new or changed task.
         pub sched_numa_settle_count: u32 = 2,
         /// Whether an unchanged placement doubles the period.
         pub back_off: bool = true,
@@ -53,7 +55,7 @@ impl Design for NumacoreUnified3 {
     const LINEAGE: &'static str = "Ingo Molnar, Peter Zijlstra, Dec 2012, not merged: spread private tasks, gather shared ones";
     const SOURCE: &'static str = "\"unified NUMA balancing\" v3, linux-mm 2012-12-07";
     const LEFT_OUT: &'static str =
-        "batches of base pages; lateral force; long averages; the rule of the scan size is assumed";
+        "batches of base pages; lateral force; long averages; groups beyond one process";
     type Knobs = Knobs;
 
     fn new(knobs: Knobs, machine: &Machine) -> Self {

@@ -1,10 +1,10 @@
 //! State of numa/core and its hooks.
 
-use base::{CpuId, MmId, MmVec, Nanos, NodeId, Pages, TaskId, TaskVec};
+use base::{CpuId, MmId, MmVec, Nanos, NodeId, NodeMask, Pages, TaskId, TaskVec};
 use mm::{ScanOutcome, ScanPlan, ScanRules};
-use sched::Permit;
+use sched::{Permit, TaskState};
 
-use super::place::{Class, Classes, gather, spread};
+use super::place::{Class, Classes, gather, nodes_of_process, spread};
 use crate::{Cx, HintFault, Migration, Move, Verdict};
 
 /// What a version does, and its constants.
@@ -17,21 +17,25 @@ pub(crate) struct Rules {
     pub(crate) size_max: Pages,
     /// Processes with less resident memory are left alone.
     pub(crate) rss_threshold: Pages,
-    /// Complete scans before a task is placed, and after it was.
+    /// Complete scans up to and with the one that may place a task, from its start or the last
+    /// change of its class or node.
     pub(crate) settle_count: u32,
-    /// Whether an unchanged placement doubles the period (and halves the size).
+    /// Whether an unchanged placement doubles the period.
     pub(crate) back_off: bool,
 }
 
 const SHARED: usize = 0;
 const PRIVATE: usize = 1;
+/// All faults on one node.
+const STRONGEST: u64 = 1024;
 
 /// What is known of a task.
 #[derive(Clone, Debug, Default)]
 struct Task {
     stamp: Nanos,
     period: Nanos,
-    size: Pages,
+    /// How far its faults are on one node, of 1024.
+    strength: u64,
     /// Complete scan of its process that it last took notice of.
     scan_seq: u64,
     /// By node: shared and private.
@@ -40,7 +44,10 @@ struct Task {
     /// Choice of the last placement; the same one again is acted upon.
     ideal: Option<CpuId>,
     target: Option<CpuId>,
-    settle: u32,
+    /// Complete scans since it started or changed.
+    settled: u32,
+    /// Nodes that the pages of a shared task are spread over: where its process runs.
+    nodes: NodeMask,
     pending: Option<(HintFault, bool)>,
 }
 
@@ -59,6 +66,15 @@ pub(crate) struct Core {
     nr_nodes: usize,
     tasks: TaskVec<Task>,
     spaces: MmVec<Space>,
+}
+
+impl Rules {
+    /// What one scan covers: the less, the more the task's faults are on one node. After "sched: Add
+    /// convergence strength based adaptive NUMA page fault rate", linux-mm 2012-11-30.
+    fn scan_size(&self, strength: u64) -> Pages {
+        let range = self.size_max.0.saturating_sub(self.size_min.0);
+        Pages(self.size_min.0 + range * (STRONGEST - strength.min(STRONGEST)) / STRONGEST)
+    }
 }
 
 impl Task {
@@ -89,9 +105,8 @@ impl Core {
     pub(crate) fn task_start(&mut self, cx: &Cx<'_>, task: TaskId) {
         let fresh = Task {
             period: self.rules.scan_delay,
-            size: self.rules.size_max,
             faults: vec![[0; 2]; self.nr_nodes],
-            settle: self.rules.settle_count,
+            nodes: cx.machine.cpu_nodes(),
             ..Task::default()
         };
         self.tasks.0.resize(cx.tasks.len(), fresh);
@@ -123,7 +138,7 @@ impl Core {
             mm,
             start: space.offset,
             end: u32::MAX,
-            max_updated: state.size,
+            max_updated: self.rules.scan_size(state.strength),
             max_walked: Pages::MAX,
             rules: ScanRules { skip_bound_vmas: true, ..ScanRules::default() },
         })
@@ -140,17 +155,28 @@ impl Core {
     pub(crate) fn hint_fault(&mut self, cx: &Cx<'_>, fault: &HintFault) -> Verdict {
         let last = last_cpu(fault.word);
         let private = last == Some(fault.cpu);
-        let confirmed = last.is_some_and(|last| cx.node_of(last) == fault.node);
-        let wanted = confirmed
-            && fault.node != fault.page_node
-            && !fault.waited
-            && cx.can_take(fault.node, fault.pages);
-        if wanted {
+        let target = self.page_target(cx, fault, last);
+        let wanted = target
+            .filter(|to| *to != fault.page_node && !fault.waited && cx.can_take(*to, fault.pages));
+        if wanted.is_some() {
             self.tasks[fault.task].pending = Some((*fault, private));
         } else {
             self.account(cx, fault, fault.page_node, private);
         }
-        Verdict { word: u32::from(fault.cpu.0) + 1, migrate_to: wanted.then_some(fault.node) }
+        Verdict { word: u32::from(fault.cpu.0) + 1, migrate_to: wanted }
+    }
+
+    /// Where the page belongs. Pages of shared tasks are dealt out to the nodes of the process by
+    /// their place in the space ("sched, numa, mm: Interleave shared tasks" and "sched, mm,
+    /// mempolicy: Add per task mempolicy", linux-mm 2012-11-22); others go to the second of two
+    /// tasks of one node in a row.
+    fn page_target(&self, cx: &Cx<'_>, fault: &HintFault, last: Option<CpuId>) -> Option<NodeId> {
+        let state = &self.tasks[fault.task];
+        if state.class == Some(Class::Shared) {
+            let number = u64::from(fault.page) / fault.pages.0.max(1);
+            return state.nodes.nth((number % state.nodes.len().max(1) as u64) as usize);
+        }
+        last.is_some_and(|last| cx.node_of(last) == fault.node).then_some(fault.node)
     }
 
     pub(crate) fn migration_done(&mut self, cx: &Cx<'_>, migration: &Migration) {
@@ -173,28 +199,34 @@ impl Core {
             return;
         }
         state.scan_seq = seq;
-        state.class = Class::of(state.sum(SHARED), state.sum(PRIVATE)).or(state.class);
+        let (shared, private) = (state.sum(SHARED), state.sum(PRIVATE));
+        let most = state.faults.iter().map(|pair| pair.iter().sum::<u64>()).max().unwrap_or(0);
+        if let Some(strength) = (most * STRONGEST).checked_div(shared + private) {
+            state.strength = strength;
+        }
         state.faults.iter_mut().flatten().for_each(|count| *count /= 2);
-        if state.settle > 0 {
-            state.settle -= 1;
+        state.settled += 1;
+        if state.settled < self.rules.settle_count {
             return;
         }
-        let ideal = match self.tasks[task].class {
+        let class = Class::of(shared, private).or(state.class);
+        let ideal = match class {
             None => return,
             Some(Class::Private) => spread(cx, task),
             Some(Class::Shared) => gather(cx, self, task),
         };
         let here = cx.node_of_task(task);
         let state = &mut self.tasks[task];
+        state.nodes = nodes_of_process(cx, task);
         let chosen_again = ideal.is_some() && ideal == state.ideal;
         state.ideal = ideal;
-        if chosen_again && ideal.is_some_and(|cpu| cx.node_of(cpu) != here) {
-            state.target = ideal;
-            state.settle = self.rules.settle_count;
-            (state.period, state.size) = (self.rules.period_min, self.rules.size_max);
+        state.target = ideal.filter(|cpu| chosen_again && cx.node_of(*cpu) != here);
+        if state.target.is_some() || class != state.class {
+            state.class = class;
+            state.settled = 0;
+            state.period = self.rules.period_min;
         } else if self.rules.back_off {
             state.period = (state.period * 2).min(self.rules.period_max);
-            state.size = Pages(state.size.0 / 2).max(self.rules.size_min);
         }
     }
 
@@ -211,12 +243,17 @@ impl Core {
         Some(cx.displace(task, target))
     }
 
-    /// The ladder of faults: up is welcome, down is resisted.
+    /// The ladder of faults: up is welcome, down is resisted. A shared task that runs beside its
+    /// process is not pulled away while it runs: gathering may defeat even spreading.
     pub(crate) fn permit(&self, cx: &Cx<'_>, task: TaskId, to: CpuId) -> Permit {
         let (from, to) = (cx.node_of_task(task), cx.node_of(to));
         let Some(state) = self.tasks.0.get(task.idx()) else { return Permit::Default };
         if state.class.is_none() || from == to {
             return Permit::Default;
+        }
+        if state.class == Some(Class::Shared) && self.is_ideal(cx, task) {
+            let runs = cx.sched.state(task) == TaskState::Running;
+            return if runs { Permit::Refuse } else { Permit::Resist };
         }
         match state.on(to).cmp(&state.on(from)) {
             std::cmp::Ordering::Greater => Permit::Encourage,
@@ -230,7 +267,10 @@ impl Classes for Core {
     fn class(&self, task: TaskId) -> Option<Class> {
         self.tasks.0.get(task.idx())?.class
     }
+}
 
+impl Core {
+    /// Whether a task is on its own ideal node.
     fn is_ideal(&self, cx: &Cx<'_>, task: TaskId) -> bool {
         let ideal = self.tasks.0.get(task.idx()).and_then(|task| task.ideal);
         ideal.is_some_and(|cpu| cx.node_of(cpu) == cx.node_of_task(task))
@@ -283,6 +323,28 @@ mod tests {
     }
 
     #[test]
+    fn pages_of_shared_tasks_are_dealt_out_to_the_nodes_of_the_process() {
+        let (mut world, mut core, task, _) = setup();
+        core.tasks[task].class = Some(Class::Shared);
+        let mut ask = |core: &mut Core, page, page_node| {
+            let fault = HintFault { page, ..world.fault(task, page_node, 0) };
+            core.hint_fault(&world.cx(), &fault).migrate_to
+        };
+        assert_eq!(ask(&mut core, 6, 1), Some(NodeId(0)));
+        assert_eq!(ask(&mut core, 7, 0), Some(NodeId(1)));
+        assert_eq!(ask(&mut core, 7, 1), None, "there already");
+        core.tasks[task].nodes = NodeMask::only(NodeId(0));
+        assert_eq!(ask(&mut core, 7, 1), Some(NodeId(0)), "it runs on one node only");
+    }
+
+    #[test]
+    fn a_converged_task_scans_least() {
+        assert_eq!(RULES.scan_size(0), RULES.size_max);
+        assert_eq!(RULES.scan_size(STRONGEST / 2), Pages((8192 + 131_072) / 2));
+        assert_eq!(RULES.scan_size(STRONGEST), RULES.size_min);
+    }
+
+    #[test]
     fn an_unchanged_place_doubles_the_period_up_to_its_maximum() {
         let (mut world, mut core, task, _) = setup();
         core.tasks[task].period = RULES.period_min;
@@ -291,8 +353,8 @@ mod tests {
             pass(&mut world, &mut core, task, 1);
             periods.push(core.tasks[task].period.as_ms());
         }
-        // The first pass had no faults to class the task by.
-        assert_eq!(periods, [100, 200, 400, 800, 1600, 1600, 1600]);
+        // The first pass had no faults to class the task by; in the second it got its class.
+        assert_eq!(periods, [100, 100, 200, 400, 800, 1600, 1600]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Where a task of numa/core ideally runs: private tasks spread, shared tasks of a process gather.
 
-use base::{CpuId, NodeId, TaskId};
+use base::{CpuId, NodeId, NodeMask, TaskId};
 
 use crate::Cx;
 
@@ -26,8 +26,6 @@ impl Class {
 /// What is known of other tasks.
 pub(crate) trait Classes {
     fn class(&self, task: TaskId) -> Option<Class>;
-    /// Whether a task is on its own ideal node.
-    fn is_ideal(&self, cx: &Cx<'_>, task: TaskId) -> bool;
 }
 
 /// A private task's place: an idle CPU of the node with most idle CPUs, if that has clearly more
@@ -43,45 +41,87 @@ pub(crate) fn spread(cx: &Cx<'_>, task: TaskId) -> Option<CpuId> {
     cx.sched.idle_cpus(best).find(|cpu| cx.sched.allowed(task, *cpu))
 }
 
-/// A shared task's place: a CPU on the node with most running threads of its process that still
-/// has room for one; its own CPU when that is its own node.
-pub(crate) fn gather(cx: &Cx<'_>, classes: &impl Classes, task: TaskId) -> Option<CpuId> {
-    let own_cpu = cx.sched.cpu_of(task);
-    let here = cx.node_of(own_cpu);
-    let buddies = |node: NodeId| {
-        let running = cx.sched.node_cpus(node).iter().filter_map(|cpu| cx.sched.current(*cpu));
-        running.filter(|other| cx.tasks[*other].mm == cx.tasks[task].mm).count()
-    };
-    let mut best: Option<(usize, CpuId)> = None;
-    let own_first = std::iter::once(here);
-    for node in own_first.chain(cx.machine.cpu_nodes().iter().filter(|node| *node != here)) {
-        let nr = buddies(node);
-        let is_full = nr >= cx.sched.node_cpus(node).len();
-        if is_full && node != here || best.is_some_and(|(most, _)| nr <= most) {
-            continue;
-        }
-        let target = if node == here { Some(own_cpu) } else { target_on(cx, classes, task, node) };
-        best = target.map(|cpu| (nr, cpu)).or(best);
-    }
-    best.map(|(_, cpu)| cpu)
+/// Running threads of the task's process on `node`, itself included.
+fn buddies(cx: &Cx<'_>, task: TaskId, node: NodeId) -> usize {
+    let running = cx.sched.node_cpus(node).iter().filter_map(|cpu| cx.sched.current(*cpu));
+    running.filter(|other| cx.tasks[*other].mm == cx.tasks[task].mm).count()
 }
 
-/// A CPU of `node` that a shared task may take: idle, or with a private task, or with a shared
-/// one of another process that is not ideally placed.
-fn target_on(cx: &Cx<'_>, classes: &impl Classes, task: TaskId, node: NodeId) -> Option<CpuId> {
-    let cpus = || {
-        let cpus = cx.sched.node_cpus(node).iter().copied();
-        cpus.filter(|cpu| cx.sched.allowed(task, *cpu))
+/// Nodes with running threads of the task's process.
+pub(crate) fn nodes_of_process(cx: &Cx<'_>, task: TaskId) -> NodeMask {
+    cx.machine.cpu_nodes().iter().filter(|node| buddies(cx, task, *node) > 0).collect()
+}
+
+/// A shared task's place. After "sched: Introduce directed NUMA convergence", linux-mm 2012-12-02,
+/// part of the unified tree: first groups spread, else they compress. Left out: relief of
+/// overloaded nodes (the balancer does that), groups beyond one process.
+pub(crate) fn gather(cx: &Cx<'_>, classes: &impl Classes, task: TaskId) -> Option<CpuId> {
+    spread_group(cx, classes, task).or_else(|| compress(cx, classes, task))
+}
+
+/// An idle CPU of the idlest node, if the task's group is the smallest on its node and the two
+/// nodes' loads of shared tasks come closer when all of it moves there.
+fn spread_group(cx: &Cx<'_>, classes: &impl Classes, task: TaskId) -> Option<CpuId> {
+    let here = cx.node_of_task(task);
+    let shared_on = |node: NodeId| {
+        let running = cx.sched.node_cpus(node).iter().filter_map(|cpu| cx.sched.current(*cpu));
+        running.filter(|other| classes.class(*other) == Some(Class::Shared))
     };
-    let gives_way = |cpu: &CpuId| {
-        cx.sched.current(*cpu).is_some_and(|other| match classes.class(other) {
-            _ if cx.tasks[other].mm == cx.tasks[task].mm => false,
-            Some(Class::Shared) => !classes.is_ideal(cx, other),
-            Some(Class::Private) => true,
-            None => false,
-        })
+    let ours = buddies(cx, task, here);
+    if shared_on(here).any(|other| buddies(cx, other, here) < ours) {
+        return None;
+    }
+    let nodes = cx.machine.cpu_nodes();
+    let idle = |node: &NodeId| (cx.sched.node_nr_idle(*node), std::cmp::Reverse(*node));
+    let idlest = nodes.iter().max_by_key(idle).filter(|node| *node != here)?;
+    let (from, to) = (shared_on(here).count(), shared_on(idlest).count());
+    let after = from.saturating_sub(ours).abs_diff(to + ours);
+    if after + 1 > from.abs_diff(to) {
+        return None;
+    }
+    cx.sched.idle_cpus(idlest).find(|cpu| cx.sched.allowed(task, *cpu))
+}
+
+/// A CPU on the node with most running threads of the process that is not full of them; its own
+/// CPU when that is its own node, or nobody there gives way. Among equals the first node, so that
+/// all threads of an evenly spread process agree on one.
+fn compress(cx: &Cx<'_>, classes: &impl Classes, task: TaskId) -> Option<CpuId> {
+    let own_cpu = cx.sched.cpu_of(task);
+    let here = cx.node_of(own_cpu);
+    let mut most: Option<(usize, NodeId)> = None;
+    for node in cx.machine.cpu_nodes().iter() {
+        let nr = buddies(cx, task, node);
+        let is_full = nr >= cx.sched.node_cpus(node).len();
+        if most.is_none_or(|(other, _)| nr > other) && (node == here || !is_full) {
+            most = Some((nr, node));
+        }
+    }
+    let away = most.filter(|(_, node)| *node != here);
+    let target = away.and_then(|(nr, node)| target_on(cx, classes, task, node, nr));
+    Some(target.unwrap_or(own_cpu))
+}
+
+/// A CPU of `node` that a shared task may take: idle, else with a private task, else with one of
+/// the smallest group there, unless that is larger than its own group there, `ours`.
+fn target_on(
+    cx: &Cx<'_>,
+    classes: &impl Classes,
+    task: TaskId,
+    node: NodeId,
+    ours: usize,
+) -> Option<CpuId> {
+    let rank = |cpu: CpuId| {
+        let Some(other) = cx.sched.current(cpu) else { return Some(0) };
+        match classes.class(other) {
+            _ if cx.tasks[other].mm == cx.tasks[task].mm => None,
+            Some(Class::Private) => Some(1),
+            Some(Class::Shared) => Some(1 + buddies(cx, other, node)).filter(|nr| *nr <= 1 + ours),
+            None => None,
+        }
     };
-    cpus().find(|cpu| cx.sched.is_idle(*cpu)).or_else(|| cpus().find(gives_way))
+    let cpus = cx.sched.node_cpus(node).iter().copied();
+    let allowed = cpus.filter(|cpu| cx.sched.allowed(task, *cpu));
+    allowed.filter_map(|cpu| Some((rank(cpu)?, cpu))).min().map(|(_, cpu)| cpu)
 }
 
 #[cfg(test)]
@@ -89,15 +129,12 @@ mod tests {
     use super::*;
     use crate::testing::World;
 
-    /// Tasks by class; those in the list are ideally placed.
-    struct Known(Vec<Option<Class>>, Vec<usize>);
+    /// Tasks by class.
+    struct Known(Vec<Option<Class>>);
 
     impl Classes for Known {
         fn class(&self, task: TaskId) -> Option<Class> {
             self.0[task.idx()]
-        }
-        fn is_ideal(&self, _cx: &Cx<'_>, task: TaskId) -> bool {
-            self.1.contains(&task.idx())
         }
     }
 
@@ -127,13 +164,41 @@ mod tests {
         world.add_task(own, 4);
         let stranger = world.add_task(other, 5);
         let shared = Some(Class::Shared);
-        let mut known = Known(vec![shared; 4], vec![]);
-        assert_eq!(gather(&world.cx(), &known, task), Some(CpuId(5)), "a misplaced one yields");
-        known.1 = vec![stranger.idx()];
-        assert_eq!(gather(&world.cx(), &known, task), Some(CpuId(0)), "nobody there gives way");
+        let mut known = Known(vec![shared; 4]);
+        assert_eq!(gather(&world.cx(), &known, task), Some(CpuId(5)), "a smaller group yields");
         known.0[stranger.idx()] = Some(Class::Private);
         assert_eq!(gather(&world.cx(), &known, task), Some(CpuId(5)));
         known.0[stranger.idx()] = None;
         assert_eq!(gather(&world.cx(), &known, task), Some(CpuId(0)), "not managed: left alone");
+    }
+
+    #[test]
+    fn a_larger_group_keeps_its_node() {
+        let mut world = World::new(2, 5);
+        let (own, other) = (world.add_space(), world.add_space());
+        let task = world.add_task(own, 0);
+        for cpu in [5, 6] {
+            world.add_task(own, cpu);
+        }
+        for cpu in [7, 8, 9] {
+            world.add_task(other, cpu);
+        }
+        let known = Known(vec![Some(Class::Shared); 6]);
+        assert_eq!(gather(&world.cx(), &known, task), Some(CpuId(0)));
+    }
+
+    #[test]
+    fn the_smallest_group_leaves_a_node_for_an_idle_one() {
+        let mut world = World::new(2, 6);
+        let (small, large) = (world.add_space(), world.add_space());
+        let of_small = world.add_task(small, 0);
+        world.add_task(small, 1);
+        let of_large = world.add_task(large, 2);
+        for cpu in [3, 4] {
+            world.add_task(large, cpu);
+        }
+        let known = Known(vec![Some(Class::Shared); 5]);
+        assert_eq!(gather(&world.cx(), &known, of_small), Some(CpuId(6)));
+        assert_eq!(gather(&world.cx(), &known, of_large), Some(CpuId(2)));
     }
 }
