@@ -122,7 +122,7 @@ pub(crate) enum Command {
     )]
     Import(Import),
     /// Hold the program against closed forms, other programs, published tables and the real kernel
-    #[command(after_help = "Example:\n  numalab validate --suite published --filter M-sri2 --json")]
+    #[command(after_help = "Example:\n  numalab validate --suite published --filter m-sri2 --json")]
     Validate(Validate),
     /// Tell where the time of two designs went
     #[command(after_help = "Example:\n  numalab explain results/main first-touch bind")]
