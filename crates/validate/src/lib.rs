@@ -7,7 +7,6 @@
 
 mod closed_form;
 mod jobs;
-#[expect(unreachable_pub, dead_code, reason = "being finished")]
 pub mod kernel;
 mod libcachesim;
 mod markdown;

@@ -36,7 +36,7 @@ impl Rng {
 }
 
 /// The endless sequence of pages of a touch step.
-pub struct Pages {
+pub(super) struct Pages {
     first: u64,
     span: u64,
     hot: u64,
@@ -49,7 +49,7 @@ pub struct Pages {
 
 impl Pages {
     /// The sequence of a step in a region of so many pages.
-    pub fn new(touch: &Touch, region_pages: u64) -> Self {
+    pub(super) fn new(touch: &Touch, region_pages: u64) -> Self {
         let left = region_pages.saturating_sub(touch.first);
         let span = if touch.span == 0 { left } else { touch.span }.max(1);
         let mut cdf = Vec::new();
@@ -82,12 +82,12 @@ impl Pages {
     }
 
     /// Bytes of the table that a Zipf step keeps on the program's heap.
-    pub fn heap_bytes(&self) -> u64 {
+    pub(super) fn heap_bytes(&self) -> u64 {
         self.cdf.len() as u64 * 8
     }
 
     /// The next page.
-    pub fn next_page(&mut self) -> u64 {
+    pub(super) fn next_page(&mut self) -> u64 {
         let index = self.count;
         self.count += 1;
         let offset = match self.pattern {

@@ -38,7 +38,7 @@ impl Out<'_> {
 }
 
 /// All counters of all phases.
-pub fn predictions(case: &str, recording: Recording) -> Vec<Prediction> {
+pub(super) fn predictions(case: &str, recording: Recording) -> Vec<Prediction> {
     let mut out = Out { case, rows: Vec::new() };
     let snapshots = &recording.snapshots;
     for (later, to) in snapshots.iter().enumerate().skip(1) {

@@ -4,7 +4,7 @@ use reclaim::guest::{Gauge, NumaStats, Stats};
 
 /// Counters at one moment.
 #[derive(Clone, Debug, Default)]
-pub struct Snapshot {
+pub(super) struct Snapshot {
     /// Its label.
     pub label: String,
     /// /proc/vmstat.
@@ -23,14 +23,14 @@ pub struct Snapshot {
 
 /// Samples of a watched step.
 #[derive(Clone, Debug, Default)]
-pub struct Watch {
+pub(super) struct Watch {
     /// Touches, kswapd's scans, dirty and writeback pages, free pages by zone.
     pub rows: Vec<(u64, u64, u64, Vec<u64>)>,
 }
 
 /// All that a replay gives.
 #[derive(Clone, Debug, Default)]
-pub struct Recording {
+pub(super) struct Recording {
     /// Snapshots in order, `start` first.
     pub snapshots: Vec<Snapshot>,
     /// Guest ms of each touch step in order of ends, with its region.
@@ -42,7 +42,7 @@ pub struct Recording {
 }
 
 /// Gauges of a group that are recorded, with their names.
-pub const GAUGES: [(Gauge, &str); 15] = [
+pub(super) const GAUGES: [(Gauge, &str); 15] = [
     (Gauge::Current, "current"),
     (Gauge::SwapCurrent, "swap.current"),
     (Gauge::Anon, "anon"),

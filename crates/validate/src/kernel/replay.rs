@@ -65,11 +65,10 @@ struct ProcState {
     heap: Option<u32>,
     map_threshold: u64,
     snapped: bool,
-    nr_regions: u64,
 }
 
 /// A case on a guest.
-pub struct Replay<'a> {
+pub(super) struct Replay<'a> {
     case: &'a Case,
     guest: Guest,
     procs: Vec<ProcState>,
@@ -82,7 +81,7 @@ pub struct Replay<'a> {
 
 impl<'a> Replay<'a> {
     /// Builds the guest with its groups and processes.
-    pub fn new(case: &'a Case, machine: &MachineRow, knobs: &[(String, String)]) -> Self {
+    pub(super) fn new(case: &'a Case, machine: &MachineRow, knobs: &[(String, String)]) -> Self {
         let config = setup::config_of(case, machine);
         let mut guest =
             Guest::new(config, setup::knobs_of(case, knobs), setup::swap_of(case, knobs));
@@ -177,7 +176,6 @@ impl<'a> Replay<'a> {
                 turn: 0,
             });
         }
-        let nr_regions = proc.regions.len() as u64;
         self.procs.push(ProcState {
             id,
             regions,
@@ -185,7 +183,6 @@ impl<'a> Replay<'a> {
             heap: None,
             map_threshold: 128 << 10,
             snapped: false,
-            nr_regions,
         });
         let cpu = self.threads.last().map_or(0, |thread| thread.cpu);
         for page in 0..PROGRAM_PAGES {
@@ -199,7 +196,7 @@ impl<'a> Replay<'a> {
     }
 
     /// Runs to the end.
-    pub fn run(mut self) -> Recording {
+    pub(super) fn run(mut self) -> Recording {
         loop {
             let now = self.guest.now();
             for thread in &mut self.threads {

@@ -6,7 +6,7 @@ use super::case::{self, Case};
 use super::tables::{MachineRow, ZoneRow};
 
 /// The machine that a case ran on: by its name, else by shape, else built from its guest line.
-pub fn machine_of(case: &Case, machines: &[MachineRow]) -> MachineRow {
+pub(super) fn machine_of(case: &Case, machines: &[MachineRow]) -> MachineRow {
     if let Some(found) = machines.iter().find(|machine| machine.cases.contains(&case.name)) {
         return found.clone();
     }
@@ -76,7 +76,7 @@ fn zone(node: usize, name: &str) -> ZoneRow {
 }
 
 /// The guest's configuration.
-pub fn config_of(case: &Case, machine: &MachineRow) -> Config {
+pub(super) fn config_of(case: &Case, machine: &MachineRow) -> Config {
     let zones = machine.zones.iter().map(|zone| ZoneConfig {
         node: zone.node,
         class: match zone.zone.as_str() {
@@ -102,7 +102,7 @@ pub fn config_of(case: &Case, machine: &MachineRow) -> Config {
 }
 
 /// What the emulator takes for things: one guest instruction is 2^shift ns.
-pub fn costs(shift: u32) -> Costs {
+pub(super) fn costs(shift: u32) -> Costs {
     let scale = |ns: u64| (ns << shift) >> 2;
     Costs {
         hit_ns: scale(450),
@@ -119,7 +119,7 @@ pub fn costs(shift: u32) -> Costs {
 }
 
 /// The knobs of the folder, with the case's own on top.
-pub fn value_of<'a>(
+pub(super) fn value_of<'a>(
     case: &'a Case,
     knobs: &'a [(String, String)],
     ending: &str,
@@ -131,7 +131,12 @@ pub fn value_of<'a>(
 }
 
 /// A knob's number; hexadecimal as the kernel prints some.
-pub fn number_of(case: &Case, knobs: &[(String, String)], ending: &str, default: u64) -> u64 {
+pub(super) fn number_of(
+    case: &Case,
+    knobs: &[(String, String)],
+    ending: &str,
+    default: u64,
+) -> u64 {
     let Some(text) = value_of(case, knobs, ending) else { return default };
     let text = text.trim();
     let parsed =
@@ -144,7 +149,7 @@ pub fn number_of(case: &Case, knobs: &[(String, String)], ending: &str, default:
 }
 
 /// The guest's knobs.
-pub fn knobs_of(case: &Case, knobs: &[(String, String)]) -> Knobs {
+pub(super) fn knobs_of(case: &Case, knobs: &[(String, String)]) -> Knobs {
     let number = |ending: &str, default| number_of(case, knobs, ending, default);
     let weight = |node: usize| number(&format!("weighted_interleave/node{node}"), 1);
     Knobs {
@@ -158,7 +163,7 @@ pub fn knobs_of(case: &Case, knobs: &[(String, String)]) -> Knobs {
 }
 
 /// The guest's swap.
-pub fn swap_of(case: &Case, knobs: &[(String, String)]) -> SwapDevice {
+pub(super) fn swap_of(case: &Case, knobs: &[(String, String)]) -> SwapDevice {
     let page_cluster = number_of(case, knobs, "vm/page-cluster", 3) as u32;
     let zswap = number_of(case, knobs, "zswap/parameters/enabled", 0) != 0;
     if let Some(disk) = case.disks.iter().find(|disk| disk.swap) {
@@ -174,7 +179,7 @@ pub fn swap_of(case: &Case, knobs: &[(String, String)]) -> SwapDevice {
 }
 
 /// Limits of dirty pages, and the disk that files are on.
-pub fn dirty_of(case: &Case, knobs: &[(String, String)]) -> DirtyKnobs {
+pub(super) fn dirty_of(case: &Case, knobs: &[(String, String)]) -> DirtyKnobs {
     let number = |ending: &str, default| number_of(case, knobs, ending, default);
     let disk = case.disks.iter().find(|disk| !disk.swap);
     DirtyKnobs {
@@ -190,7 +195,7 @@ pub fn dirty_of(case: &Case, knobs: &[(String, String)]) -> DirtyKnobs {
 }
 
 /// A policy as the guest has it.
-pub fn policy_of(policy: case::Policy) -> Policy {
+pub(super) fn policy_of(policy: case::Policy) -> Policy {
     match policy {
         case::Policy::Default => Policy::Default,
         case::Policy::Local => Policy::Local,

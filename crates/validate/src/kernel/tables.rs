@@ -6,7 +6,7 @@ use super::case::CaseError;
 
 /// A zone of a guest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ZoneRow {
+pub(super) struct ZoneRow {
     /// Node.
     pub node: usize,
     /// DMA, DMA32, Normal.
@@ -27,7 +27,7 @@ pub struct ZoneRow {
 
 /// A guest machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MachineRow {
+pub(super) struct MachineRow {
     /// m01, ...
     pub name: String,
     /// The cases that ran on it.
@@ -40,20 +40,9 @@ pub struct MachineRow {
     pub start: BTreeMap<String, u64>,
 }
 
-/// The pace of a touch step on the guest.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Rate {
-    /// Touches.
-    pub touches: u64,
-    /// Guest ns per touch.
-    pub ns_per_touch: u64,
-    /// Minor and major faults.
-    pub faults: u64,
-}
-
 /// One counter that is compared.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct ExpectedRow {
+pub(super) struct ExpectedRow {
     /// Case.
     pub case: String,
     /// `a..b`, `@b`, `stepK`, `watchK`.
@@ -70,13 +59,13 @@ pub struct ExpectedRow {
 
 impl ExpectedRow {
     /// Whether a prediction passes.
-    pub fn passes(&self, value: f64) -> bool {
+    pub(super) fn passes(&self, value: f64) -> bool {
         self.bands.iter().any(|(low, high)| (*low..=*high).contains(&value))
     }
 }
 
 /// A table with a header; fields may be quoted.
-pub struct Csv<'a> {
+pub(super) struct Csv<'a> {
     file: &'a str,
     header: Vec<String>,
     rows: Vec<(usize, Vec<String>)>,
@@ -87,7 +76,7 @@ impl<'a> Csv<'a> {
     ///
     /// # Errors
     /// A row with another number of fields than the header.
-    pub fn parse(file: &'a str, text: &str) -> Result<Self, CaseError> {
+    pub(super) fn parse(file: &'a str, text: &str) -> Result<Self, CaseError> {
         let mut lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
         let header = lines.next().map(|(_, line)| split(line)).unwrap_or_default();
         let rows: Vec<(usize, Vec<String>)> =
@@ -165,7 +154,7 @@ fn split(line: &str) -> Vec<String> {
 ///
 /// # Errors
 /// A missing column or a field that is no number.
-pub fn machines(machines: &str, start: &str) -> Result<Vec<MachineRow>, CaseError> {
+pub(super) fn machines(machines: &str, start: &str) -> Result<Vec<MachineRow>, CaseError> {
     let csv = Csv::parse("machines.csv", machines)?;
     let mut found: Vec<MachineRow> = Vec::new();
     for row in csv.rows() {
@@ -209,7 +198,7 @@ pub fn machines(machines: &str, start: &str) -> Result<Vec<MachineRow>, CaseErro
 ///
 /// # Errors
 /// A missing column.
-pub fn knobs(text: &str) -> Result<Vec<(String, String)>, CaseError> {
+pub(super) fn knobs(text: &str) -> Result<Vec<(String, String)>, CaseError> {
     let csv = Csv::parse("knobs.csv", text)?;
     csv.rows()
         .map(|row| {
@@ -221,29 +210,11 @@ pub fn knobs(text: &str) -> Result<Vec<(String, String)>, CaseError> {
         .collect()
 }
 
-/// Reads rates.csv: by case and step.
-///
-/// # Errors
-/// A missing column or a field that is no number.
-pub fn rates(text: &str) -> Result<BTreeMap<(String, u64), Rate>, CaseError> {
-    let csv = Csv::parse("rates.csv", text)?;
-    let mut rates = BTreeMap::new();
-    for row in csv.rows() {
-        let rate = Rate {
-            touches: row.number("touches")?,
-            ns_per_touch: row.number("ns_per_touch")?,
-            faults: row.number::<u64>("minflt")? + row.number::<u64>("majflt")?,
-        };
-        rates.insert((row.text("case")?.to_owned(), row.number("step")?), rate);
-    }
-    Ok(rates)
-}
-
 /// Reads expected.csv.
 ///
 /// # Errors
 /// A missing column, a field that is no number, an unknown rule.
-pub fn expected(text: &str) -> Result<Vec<ExpectedRow>, CaseError> {
+pub(super) fn expected(text: &str) -> Result<Vec<ExpectedRow>, CaseError> {
     let csv = Csv::parse("expected.csv", text)?;
     let mut rows = Vec::new();
     for row in csv.rows() {
