@@ -10,7 +10,7 @@
 //! with a few remote lines behind a saturated link pays on those.
 
 use base::{CACHE_LINE_BYTES, CpuId, HUGE_PAGE_PAGES, NodeId, NodeVec, PAGE_BYTES, TaskId};
-use des::{Fluid, LatencyCurve, Limit, Piecewise, ResourceId, StreamIdx};
+use des::{Fluid, Limit, Piecewise, ResourceId, StreamIdx};
 use mm::{AddressSpace, Pte};
 use topology::{LoadedLatency, Machine, Matrix, Pattern};
 use trace::Step;
@@ -80,6 +80,40 @@ pub(crate) struct Demand {
     smt_busy: bool,
 }
 
+/// How much slower a loaded memory answers, over its controller's utilisation.
+#[derive(Clone, Debug)]
+enum LoadCurve {
+    Flat,
+    Points(Piecewise),
+    Formula { c1: f64, c2: f64, clip: f64 },
+}
+
+impl LoadCurve {
+    fn new(loaded: &LoadedLatency) -> Self {
+        match loaded {
+            LoadedLatency::Flat => Self::Flat,
+            LoadedLatency::Points(points) => {
+                Piecewise::new(points.clone()).map_or(Self::Flat, Self::Points)
+            }
+            LoadedLatency::Curve { c1, c2, clip } => {
+                Self::Formula { c1: *c1, c2: *c2, clip: *clip }
+            }
+        }
+    }
+
+    /// The factor on the idle latency.
+    fn factor(&self, utilisation: f64) -> f64 {
+        match self {
+            Self::Flat => 1.0,
+            Self::Points(points) => points.at(utilisation) / points.at(0.0),
+            Self::Formula { clip, .. } if utilisation >= 1.0 => *clip,
+            Self::Formula { c1, c2, clip } => {
+                (1.0 + c1 * utilisation + c2 * utilisation / (1.0 - utilisation)).min(*clip)
+            }
+        }
+    }
+}
+
 /// The machine's bandwidth model with its solver.
 pub(crate) struct Bandwidth {
     fluid: Fluid,
@@ -96,22 +130,14 @@ pub(crate) struct Bandwidth {
     load_factor: NodeVec<f64>,
     /// The factor of idle memory, for each node.
     idle: NodeVec<f64>,
-    curve: Option<LatencyCurve>,
+    curve: LoadCurve,
     /// Controller of each node, as an index into the machine's resources.
     controllers: NodeVec<Option<usize>>,
 }
 
 impl Bandwidth {
     pub(crate) fn new(machine: &Machine) -> Self {
-        let curve = match &machine.loaded_latency {
-            LoadedLatency::Flat => None,
-            LoadedLatency::Points(points) => {
-                Piecewise::new(points.clone()).ok().map(LatencyCurve::Points)
-            }
-            LoadedLatency::Curve { c1, c2, .. } => {
-                Some(LatencyCurve::Formula { idle_ns: 1.0, linear_ns: *c1, queueing_ns: *c2 })
-            }
-        };
+        let curve = LoadCurve::new(&machine.loaded_latency);
         let controller = |node| {
             machine
                 .resources
@@ -162,11 +188,13 @@ impl Bandwidth {
     /// solver did not hold back runs at that latency; one that it did runs at its share, in which
     /// the waiting is contained. Rates only shrink by it, so no peak is exceeded.
     fn find_load_factors(&mut self) {
-        let Some(curve) = &self.curve else { return };
+        if matches!(self.curve, LoadCurve::Flat) {
+            return;
+        }
         for (node, controller) in self.controllers.enumerate() {
             if let Some(controller) = controller {
                 let utilisation = self.fluid.utilisation(ResourceId(*controller as u16)).min(1.0);
-                self.load_factor[node] = curve.at(utilisation) / curve.idle_ns();
+                self.load_factor[node] = self.curve.factor(utilisation);
             }
         }
     }
@@ -543,4 +571,21 @@ impl Activity {
 /// Bytes of `pages` base pages.
 pub(crate) fn page_bytes(pages: u64) -> f64 {
     (pages * PAGE_BYTES) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_machines_own_clip_bounds_the_load_factor() {
+        for clip in [1.5, 9.0] {
+            let curve = LoadCurve::new(&LoadedLatency::Curve { c1: 0.3, c2: 0.1, clip });
+            assert_eq!(curve.factor(1.0), clip);
+            // 1 + 0.3 x 0.5 + 0.1 x 0.5 / 0.5
+            assert!((curve.factor(0.5) - 1.25).abs() < 1e-12);
+            // 1 + 0.3 x 0.98 + 0.1 x 0.98 / 0.02 = 6.194
+            assert!((curve.factor(0.98) - 6.194_f64.min(clip)).abs() < 1e-9);
+        }
+    }
 }
