@@ -24,6 +24,7 @@ mod swap;
 mod tier;
 mod view;
 mod vmscan;
+mod walk;
 mod writeback;
 mod zone;
 
@@ -33,6 +34,6 @@ mod tests;
 pub use process::Advice;
 pub use setup::{Backing, Config, Costs, Group, Knobs, Policy, SwapDevice, ZoneConfig};
 pub use stat::{NumaStat, NumaStats, Stat, Stats};
-pub use state::Guest;
+pub use state::{Guest, SoftStats};
 pub use view::Gauge;
 pub use writeback::DirtyKnobs;

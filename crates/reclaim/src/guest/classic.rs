@@ -1,7 +1,6 @@
 //! The classic engine: active and inactive lists, refault distances, pressure by cost.
 //!
-//! After Linux 6.12 with lru_gen off. Left out: what large folios other than huge pages change,
-//! and executable mappings.
+//! After Linux 6.12 with lru_gen off. Left out: what large folios other than huge pages change.
 
 use super::engine::Engine;
 use super::shadow::Shadow;
@@ -70,7 +69,7 @@ impl Engine for Classic {
         if guest.swap_left(shadow.memcg) > 0 {
             workingset += size[1] + if kind == 1 { size[0] } else { 0 };
         }
-        if distance > workingset {
+        if distance > workingset || !guest.mapped_pages.activates_refaults() {
             return;
         }
         guest.folios.set(folio, flag::ACTIVE);
@@ -209,12 +208,12 @@ fn scan_counts(guest: &Guest, control: &mut ScanControl, lruvec: usize) -> [u64;
         Balance::Fraction([anon_part, file_part], anon_part + file_part)
     };
     let group = &guest.memcgs[memcg as usize];
-    let (min, low) = if memcg == control.target { (0, 0) } else { (group.emin, group.elow) };
+    let [min, low] = control.protection;
     let mut counts = [0; 4];
     for (list, count) in counts.iter_mut().enumerate() {
         let size = guest.lruvecs[lruvec].len(list, control.class);
         let scan = if min > 0 || low > 0 {
-            let protection = if !control.low_reclaim && low > min {
+            let protection = if !control.is_rerun && low > min {
                 control.skipped_low = true;
                 low
             } else {
@@ -274,17 +273,21 @@ fn shrink_inactive(
     control.scanned += looked;
     let nr_taken = scanned;
     let outcome = guest.shrink_folios(control, &taken);
+    let mut rotated = 0;
     for folio in taken {
         if guest.folios.take(folio, flag::ISOLATED) {
             guest.insert_evictable(folio);
             if guest.folios.has(folio, flag::ACTIVE) {
-                guest.age(lruvec, u64::from(guest.folios.nr[folio as usize]));
+                let nr = u64::from(guest.folios.nr[folio as usize]);
+                guest.age(lruvec, nr);
+                rotated += nr;
             }
         }
     }
     guest.count_scan(control, memcg, Stat::pgsteal_kswapd, STEAL_TYPE[kind], outcome.freed);
     let cost = CLUSTER * outcome.written + nr_taken.saturating_sub(outcome.freed);
     guest.note_cost(lruvec, kind, cost);
+    guest.note_recent(lruvec, kind, nr_taken, rotated, true);
     control.note(&outcome, nr_taken);
     outcome.freed
 }
@@ -315,11 +318,26 @@ fn shrink_active(
     if control.is_root() {
         guest.vm[Stat::pgrefill] += pages;
     }
+    let (mut rotated, mut stayed) = (0, 0);
+    let keeps_text = guest.mapped_pages.keeps_executables();
     for folio in taken {
-        take_young(guest, folio, control.target);
+        if take_young(guest, folio, control.target) > 0 {
+            let nr = u64::from(guest.folios.nr[folio as usize]);
+            rotated += nr;
+            let object = guest.folios.object[folio as usize] as usize;
+            let text = guest.objects[object].executable && guest.folios.kind(folio) == 1;
+            if text && keeps_text {
+                stayed += nr;
+                guest.insert_evictable(folio);
+                continue;
+            }
+        }
         guest.folios.clear(folio, flag::ACTIVE);
         guest.folios.set(folio, flag::WORKINGSET);
         guest.insert_evictable(folio);
     }
-    guest.count(memcg, Stat::pgdeactivate, pages);
+    guest.age(lruvec, stayed);
+    guest.note_cost(lruvec, kind, stayed);
+    guest.note_recent(lruvec, kind, pages, rotated, false);
+    guest.count(memcg, Stat::pgdeactivate, pages - stayed);
 }

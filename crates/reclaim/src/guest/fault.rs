@@ -160,7 +160,9 @@ impl Guest {
 
     /// Counts a folio's pages among its group's resident ones.
     pub(super) fn note_resident(&mut self, folio: u32, by: i64) {
-        let group = &mut self.memcgs[self.folios.memcg[folio as usize] as usize];
+        let memcg = self.folios.memcg[folio as usize];
+        self.note_charges(memcg, self.node_of(folio), by.unsigned_abs());
+        let group = &mut self.memcgs[memcg as usize];
         let object = &self.objects[self.folios.object[folio as usize] as usize];
         if !object.swapbacked() {
             group.file += by;

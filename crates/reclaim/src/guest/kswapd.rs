@@ -151,6 +151,7 @@ impl Guest {
         control.reclaimed = 0;
         self.finish_writes();
         self.flush_if_old();
+        self.soft_reclaim(control, node);
         self.shrink_node(control, node);
         *priority = control.priority;
         let mut raise = control.scanned < control.want;

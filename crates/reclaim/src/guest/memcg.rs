@@ -10,6 +10,10 @@ const RETRIES: u32 = 16;
 
 impl Guest {
     pub(super) fn push_memcg(&mut self, memcg: Memcg) {
+        let number = self.memcgs.len() as u16;
+        if let Some(parent) = memcg.parent {
+            self.memcgs[parent as usize].children.push(number);
+        }
         self.memcgs.push(memcg);
         let nr = self.memcgs.len();
         self.subtrees = (0..nr as u16).map(|root| self.preorder(root)).collect();
@@ -21,12 +25,15 @@ impl Guest {
 
     fn preorder(&self, root: u16) -> Vec<u16> {
         let mut order = vec![root];
-        for (child, memcg) in self.memcgs.iter().enumerate() {
-            if memcg.parent == Some(root) {
-                order.extend(self.preorder(child as u16));
-            }
+        for child in &self.memcgs[root as usize].children {
+            order.extend(self.preorder(*child));
         }
         order
+    }
+
+    /// Sets a group's soft limit, pages; only designs of reclaim that know soft limits look at it.
+    pub fn set_soft_limit(&mut self, group: u16, pages: u64) {
+        self.memcgs[group as usize].soft_limit = Some(pages);
     }
 
     /// Charges pages to a group; false when the group has to be killed instead.
@@ -228,38 +235,4 @@ impl Guest {
         group.slab_pages = pages.min(group.slab_pages);
         self.uncharge_counter(memcg, less);
     }
-
-    /// Effective protection of a group below the reclaimed one, top-down.
-    pub(super) fn calculate_protection(&mut self, root: u16, memcg: u16) {
-        if memcg == root || self.memcgs[memcg as usize].usage == 0 {
-            return;
-        }
-        let group = &self.memcgs[memcg as usize];
-        let Some(parent) = group.parent else { return };
-        let (usage, min, low) = (group.usage, group.min, group.low);
-        if parent == root {
-            let group = &mut self.memcgs[memcg as usize];
-            (group.emin, group.elow) = (min, low);
-            return;
-        }
-        let siblings = |pick: fn(&Memcg) -> u64| -> u64 {
-            let children = self.memcgs.iter().filter(|other| other.parent == Some(parent));
-            children.map(|other| pick(other).min(other.usage)).sum()
-        };
-        let (used_min, used_low) = (siblings(|group| group.min), siblings(|group| group.low));
-        let above = &self.memcgs[parent as usize];
-        let (above_min, above_low) = (above.emin, above.elow);
-        let group = &mut self.memcgs[memcg as usize];
-        group.emin = effective(usage, min, above_min, used_min);
-        group.elow = effective(usage, low, above_low, used_low);
-    }
-}
-
-/// The share of a parent's protection that a child has (without `memory_recursiveprot`).
-fn effective(usage: u64, setting: u64, parent: u64, siblings_used: u64) -> u64 {
-    let protected = usage.min(setting);
-    if siblings_used > parent {
-        return (u128::from(protected) * u128::from(parent) / u128::from(siblings_used)) as u64;
-    }
-    protected
 }

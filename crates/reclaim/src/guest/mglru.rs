@@ -204,13 +204,8 @@ impl Guest {
         }
         self.initial_priority(control, node);
         for memcg in self.subtrees[0].clone() {
-            if self.protects(control, memcg) {
-                continue;
-            }
-            let lruvec = self.lruvec(memcg, node);
-            shrink_one(self, control, lruvec);
-            self.shrink_slab(control, memcg, node);
-            if self.should_abort(control, lruvec) {
+            let shrunk = self.shrink_group(control, memcg, node, 0);
+            if shrunk && self.should_abort(control, self.lruvec(memcg, node)) {
                 break;
             }
         }
@@ -273,9 +268,9 @@ fn shrink_one(guest: &mut Guest, control: &mut ScanControl, lruvec: usize) {
 
 /// How many pages to look at; 0 or less to stop. May age.
 fn to_scan(guest: &mut Guest, control: &ScanControl, lruvec: usize, swappiness: u64) -> i64 {
-    let memcg = guest.memcg_of_lruvec(lruvec) as usize;
-    let group = &guest.memcgs[memcg];
-    if memcg != control.target as usize && group.emin >= group.usage && group.emin > 0 {
+    let memcg = guest.memcg_of_lruvec(lruvec);
+    let min = control.protection[0];
+    if min >= guest.memcgs[memcg as usize].usage && min > 0 {
         return -1;
     }
     let (age_now, total) = should_age(&guest.lruvecs[lruvec].generations, swappiness);

@@ -10,7 +10,9 @@ use super::stat::{NumaStats, Stats};
 use super::state::{Cpu, Folios, Guest, Leaf, Memcg, NONE, NR_LISTS, Object, Process, Vma};
 use super::swap::{Device, Swap};
 use super::zone::Zone;
+use crate::hierarchy::{self, Design, Protection};
 use crate::list::Lists;
+use crate::mapped::{MappedPages, RefaultDistance};
 
 /// A zone as the guest has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -186,6 +188,9 @@ impl Guest {
             config,
             knobs,
             engine,
+            hierarchy: Box::new(Protection::new(hierarchy::knobs::Protection::default())),
+            counts_charges: false,
+            mapped_pages: Box::new(RefaultDistance),
             folios: Folios::default(),
             lists: Lists::new(0, 0),
             lruvecs: Vec::new(),
@@ -324,6 +329,17 @@ impl Guest {
         } else {
             object.swap.resize(pages, NONE);
         }
+    }
+
+    /// Sets the rule for pages whose accessed bits are set; before the first page.
+    pub fn set_mapped_pages(&mut self, rule: Box<dyn MappedPages>) {
+        self.mapped_pages = rule;
+    }
+
+    /// Makes a region executable, and with it all that is mapped of its file.
+    pub fn set_executable(&mut self, region: u32) {
+        let object = self.vmas[region as usize].object;
+        self.objects[object as usize].executable = true;
     }
 
     /// Changes the policy of a region; nothing moves.

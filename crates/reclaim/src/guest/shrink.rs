@@ -3,6 +3,7 @@
 use super::stat::Stat;
 use super::state::{Guest, NONE, flag, pte};
 use super::vmscan::ScanControl;
+use crate::mapped::{Seen, Verdict};
 
 /// What became of a batch.
 #[derive(Clone, Copy, Debug, Default)]
@@ -15,14 +16,6 @@ pub(super) struct Outcome {
     pub(super) immediate: u64,
     /// Dirty file pages that nobody writes yet.
     pub(super) unqueued: u64,
-}
-
-/// What the accessed bits say.
-enum References {
-    Activate,
-    Keep,
-    ReclaimClean,
-    Reclaim,
 }
 
 impl Guest {
@@ -75,18 +68,18 @@ impl Guest {
         }
         let references = self.check_references(control, folio);
         match references {
-            References::Activate => {
+            Verdict::Activate => {
                 self.activate_isolated(folio);
                 return false;
             }
-            References::Keep => return false,
-            References::ReclaimClean | References::Reclaim => {}
+            Verdict::Keep => return false,
+            Verdict::ReclaimClean | Verdict::Reclaim => {}
         }
         if self.can_demote(self.node_of(folio), control) {
             demoted.push(folio);
             return false;
         }
-        self.pageout(control, folio, nr, outcome, matches!(references, References::ReclaimClean))
+        self.pageout(control, folio, nr, outcome, references == Verdict::ReclaimClean)
     }
 
     fn meet_writeback(&mut self, folio: u32, nr: u64, outcome: &mut Outcome) -> bool {
@@ -112,21 +105,17 @@ impl Guest {
         }
     }
 
-    fn check_references(&mut self, control: &ScanControl, folio: u32) -> References {
+    fn check_references(&mut self, control: &ScanControl, folio: u32) -> Verdict {
         let engine = self.engine;
         let young = engine.references(self, control, folio);
-        let referenced = self.folios.take(folio, flag::REFERENCED);
+        let marked = self.folios.take(folio, flag::REFERENCED);
         if young > 0 {
             self.folios.set(folio, flag::REFERENCED);
-            if referenced || young > 1 {
-                return References::Activate;
-            }
-            return References::Keep;
         }
-        if referenced && self.folios.kind(folio) == 1 {
-            return References::ReclaimClean;
-        }
-        References::Reclaim
+        let object = self.folios.object[folio as usize] as usize;
+        let executable = young > 0 && self.objects[object].executable;
+        let file = self.folios.kind(folio) == 1;
+        self.mapped_pages.decide(&Seen { young, marked, file, executable })
     }
 
     /// Swaps out, marks for reclaim, or frees.

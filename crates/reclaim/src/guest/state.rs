@@ -8,7 +8,9 @@ use super::swap::Swap;
 use super::writeback::Dirty;
 use super::zone::Zone;
 use super::{Config, Knobs};
+use crate::hierarchy::{Hierarchy, Recent};
 use crate::list::{List, Lists};
+use crate::mapped::MappedPages;
 
 /// "No such thing" in vectors of ids.
 pub(super) const NONE: u32 = u32::MAX;
@@ -183,6 +185,7 @@ pub(super) struct Lruvec {
     pub(super) refaults: [u64; 2],
     /// Evictions and activations, a clock for refault distances.
     pub(super) age: u64,
+    pub(super) recent: Recent,
     pub(super) generations: Generations,
     /// Leaves that hold only shadows, oldest first: object, leaf, stamp.
     pub(super) shadow_leaves: VecDeque<(u32, u32, u32)>,
@@ -197,6 +200,15 @@ impl Lruvec {
     }
 }
 
+/// What was reclaimed of a group itself because it, or one above it, was over its soft limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SoftStats {
+    /// Pages looked at (`soft_scan` of 0ae5e89c).
+    pub scanned: u64,
+    /// Pages reclaimed (`soft_steal`).
+    pub stolen: u64,
+}
+
 /// A memory cgroup; 0 is the root.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Memcg {
@@ -207,8 +219,12 @@ pub(super) struct Memcg {
     pub(super) high: u64,
     pub(super) low: u64,
     pub(super) min: u64,
-    pub(super) emin: u64,
-    pub(super) elow: u64,
+    /// Soft limit, if one was set.
+    pub(super) soft_limit: Option<u64>,
+    /// Reclaimed because of one.
+    pub(super) soft: SoftStats,
+    /// Groups directly below.
+    pub(super) children: Vec<u16>,
     pub(super) swap: u64,
     pub(super) swap_max: u64,
     pub(super) stats: Stats,
@@ -243,6 +259,8 @@ pub(super) struct Object {
     pub(super) vmas: Vec<u32>,
     pub(super) leaves: Vec<Leaf>,
     pub(super) shmem: bool,
+    /// Some mapping of it is executable.
+    pub(super) executable: bool,
     /// Page where the last read() ended.
     pub(super) last_read: u32,
 }
@@ -317,6 +335,12 @@ pub struct Guest {
     pub(super) config: Config,
     pub(super) knobs: Knobs,
     pub(super) engine: &'static dyn Engine,
+    /// Which groups are reclaimed.
+    pub(super) hierarchy: Box<dyn Hierarchy>,
+    /// Whether the design for that counts charges.
+    pub(super) counts_charges: bool,
+    /// What becomes of pages whose accessed bits are set.
+    pub(super) mapped_pages: Box<dyn MappedPages>,
     pub(super) now: u64,
     pub(super) folios: Folios,
     pub(super) lists: Lists,
@@ -444,6 +468,28 @@ impl Guest {
                 lruvec.cost[1] /= 2;
             }
             at = self.memcgs[memcg as usize].parent;
+        }
+    }
+
+    /// Notes what reclaim saw of a lruvec's lists of a type, and halves what it saw before.
+    pub(super) fn note_recent(
+        &mut self,
+        lruvec: usize,
+        kind: usize,
+        scanned: u64,
+        rotated: u64,
+        is_pressure: bool,
+    ) {
+        let lruvec = &mut self.lruvecs[lruvec];
+        let pages: i64 = lruvec.size[kind * 2..kind * 2 + 2].iter().flatten().sum();
+        let recent = &mut lruvec.recent;
+        recent.scanned[kind] += scanned;
+        recent.rotated[kind] += rotated;
+        recent.pressure[kind] += if is_pressure { scanned } else { 0 };
+        if recent.scanned[kind] > pages.max(0) as u64 / 4 {
+            recent.scanned[kind] /= 2;
+            recent.rotated[kind] /= 2;
+            recent.pressure[kind] /= 2;
         }
     }
 

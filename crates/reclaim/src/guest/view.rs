@@ -1,7 +1,7 @@
 //! Reading a guest: counters, gauges, the clock.
 
 use super::stat::{NumaStats, Stats};
-use super::state::{Guest, NONE};
+use super::state::{Guest, NONE, SoftStats};
 
 /// Pages and the like that a group or the machine holds now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +64,11 @@ impl Guest {
     /// memory.stat's events of a group and those below.
     pub fn group_stats(&self, group: u16) -> &Stats {
         &self.memcgs[group as usize].stats
+    }
+
+    /// What was reclaimed of a group because of soft limits.
+    pub fn soft_stats(&self, group: u16) -> SoftStats {
+        self.memcgs[group as usize].soft
     }
 
     /// A node's numastat.

@@ -26,8 +26,11 @@ pub(super) struct ScanControl {
     pub(super) may_deactivate: [bool; 2],
     pub(super) force_deactivate: bool,
     pub(super) skipped_deactivate: bool,
-    pub(super) low_reclaim: bool,
+    /// A whole run freed nothing: low protection does not count.
+    pub(super) is_rerun: bool,
     pub(super) skipped_low: bool,
+    /// Pages of the visited group that its lists are scanned less for: min, low.
+    pub(super) protection: [u64; 2],
     pub(super) full_walk: bool,
     pub(super) cache_trim: bool,
     pub(super) no_cache_trim: bool,
@@ -155,6 +158,7 @@ impl Guest {
                 self.finish_writes();
                 control.scanned = 0;
                 for node in nodes {
+                    self.soft_reclaim(&mut control, *node);
                     self.shrink_node(&mut control, *node);
                 }
                 if control.reclaimed >= control.want {
@@ -179,7 +183,7 @@ impl Guest {
                 control.force_deactivate = true;
                 control.skipped_deactivate = false;
             } else if control.skipped_low {
-                control.low_reclaim = true;
+                control.is_rerun = true;
                 control.skipped_low = false;
                 control.force_deactivate = false;
             } else {
@@ -219,56 +223,8 @@ impl Guest {
         self.finish_writes();
     }
 
-    /// One round of a node at the priority of `control`.
-    pub(super) fn shrink_node(&mut self, control: &mut ScanControl, node: usize) {
-        if control.is_root() && self.engine.is_mglru() {
-            self.shrink_node_mglru(control, node);
-            return;
-        }
-        self.prepare(control, node);
-        let partial = !control.kswapd && !control.full_walk;
-        let mut walk = Walk::start(self, control.target, node, partial);
-        let mut at = walk.next(self, None);
-        while let Some(memcg) = at {
-            self.shrink_group(control, memcg, node);
-            if partial && control.reclaimed >= control.want {
-                break;
-            }
-            at = walk.next(self, Some(memcg));
-        }
-    }
-
-    fn shrink_group(&mut self, control: &mut ScanControl, memcg: u16, node: usize) {
-        if !self.protects(control, memcg) {
-            let lruvec = self.lruvec(memcg, node);
-            let engine = self.engine;
-            engine.shrink_lruvec(self, control, lruvec);
-            self.shrink_slab(control, memcg, node);
-        }
-    }
-
-    /// Whether a group is left out of this pass by memory.min or memory.low.
-    pub(super) fn protects(&mut self, control: &mut ScanControl, memcg: u16) -> bool {
-        self.calculate_protection(control.target, memcg);
-        if memcg == control.target || memcg == 0 {
-            return false;
-        }
-        let group = &self.memcgs[memcg as usize];
-        if group.emin >= group.usage && group.emin > 0 {
-            return true;
-        }
-        if group.elow >= group.usage && group.elow > 0 {
-            if !control.low_reclaim {
-                control.skipped_low = true;
-                return true;
-            }
-            self.count_memcg(memcg, Stat::events_low, 1);
-        }
-        false
-    }
-
     /// What is decided once a node and round, by the reclaimed group's statistics.
-    fn prepare(&mut self, control: &mut ScanControl, node: usize) {
+    pub(super) fn prepare(&mut self, control: &mut ScanControl, node: usize) {
         let lruvec = self.lruvec(control.target, node);
         let target = &self.lruvecs[lruvec];
         control.cost = target.cost;
@@ -290,52 +246,5 @@ impl Guest {
             let anon = stale.size[0] >> control.priority;
             control.file_is_tiny = file + free <= high && !control.may_deactivate[0] && anon > 0;
         }
-    }
-}
-
-/// The walk over the groups below a reclaimed one; partial walks share a position.
-struct Walk {
-    root: u16,
-    node: usize,
-    partial: bool,
-    round: u64,
-}
-
-impl Walk {
-    fn start(guest: &Guest, root: u16, node: usize, partial: bool) -> Self {
-        let round = guest.memcgs[root as usize].walk[node].1;
-        Self { root, node, partial, round }
-    }
-
-    fn next(&mut self, guest: &mut Guest, last: Option<u16>) -> Option<u16> {
-        let order = &guest.subtrees[self.root as usize];
-        let after = |position: Option<u16>| match position {
-            None => order.first().copied(),
-            Some(memcg) => {
-                let place = order.iter().position(|other| *other == memcg)?;
-                order.get(place + 1).copied()
-            }
-        };
-        if !self.partial {
-            return after(last);
-        }
-        let (position, round) = guest.memcgs[self.root as usize].walk[self.node];
-        if last.is_some() && round != self.round {
-            return None;
-        }
-        let found = after(position);
-        let (first, root) = (order.first().copied(), self.root as usize);
-        let shared = &mut guest.memcgs[root].walk[self.node];
-        if found.is_some() {
-            shared.0 = found;
-            return found;
-        }
-        *shared = (None, round + 1);
-        if last.is_some() {
-            return None;
-        }
-        self.round = round + 1;
-        shared.0 = first;
-        first
     }
 }

@@ -29,6 +29,10 @@ pub(super) fn evict(
         control.note(&outcome, batch.len() as u64);
         control.reclaimed += outcome.freed;
         guest.count_scan(control, memcg, Stat::pgsteal_kswapd, STEAL_TYPE[kind], outcome.freed);
+        if !retry {
+            let nr = batch.len() as u64;
+            guest.note_recent(lruvec, kind, nr, nr.saturating_sub(outcome.freed), true);
+        }
         let clean = put_back(guest, &batch, retry);
         if clean.is_empty() {
             break;

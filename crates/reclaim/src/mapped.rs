@@ -1,0 +1,114 @@
+//! What reclaim does with a page whose accessed bits are set.
+//!
+//! The answers that Linux gave over the years, a topic of the memcg/mm minisummit of 2012. A rule
+//! sees what the page tables said of one page at the cold end and answers whether it stays; the
+//! guest clears the bits and moves pages. Rules serve both engines; the multi-generation engine
+//! itself, the newest answer, gives faulted pages the youngest generation before a rule is asked.
+
+mod any_reference;
+mod one_access;
+mod refault_distance;
+pub mod registry;
+mod second_look;
+mod shared_or_text;
+
+pub use any_reference::AnyReference;
+pub use one_access::OneAccess;
+pub use refault_distance::RefaultDistance;
+pub use registry::{MAPPED_RULES, Registered, Rule, find};
+pub use second_look::SecondLook;
+pub use shared_or_text::SharedOrText;
+
+/// What is known of a page at the cold end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Mappings whose accessed bit was set.
+    pub young: u32,
+    /// Whether it was marked as referenced, by an earlier look or by read().
+    pub marked: bool,
+    /// Whether it is a file's page.
+    pub file: bool,
+    /// Whether its file is mapped executable.
+    pub executable: bool,
+}
+
+/// What becomes of it. A page with an accessed bit set is marked in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// To the active list, or the youngest generation.
+    Activate,
+    /// Another round on the list it is on.
+    Keep,
+    /// Away with it, unless it would have to be written.
+    ReclaimClean,
+    /// Away with it.
+    Reclaim,
+}
+
+/// A rule for mapped pages.
+pub trait MappedPages: std::fmt::Debug + Send + Sync {
+    /// What becomes of a page.
+    fn decide(&self, seen: &Seen) -> Verdict;
+
+    /// Whether referenced pages of executables stay on the active list.
+    fn keeps_executables(&self) -> bool {
+        true
+    }
+
+    /// Whether a page that comes back soon enough after its eviction is activated.
+    fn activates_refaults(&self) -> bool {
+        false
+    }
+}
+
+/// A page without a set accessed bit: one that was read once more since the last look is not worth a
+/// write.
+fn unreferenced(seen: &Seen) -> Verdict {
+    if seen.marked && seen.file { Verdict::ReclaimClean } else { Verdict::Reclaim }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdicts(rule: &dyn MappedPages) -> [Verdict; 5] {
+        let page = Seen { file: true, ..Seen::default() };
+        [
+            Seen { young: 1, ..page },
+            Seen { young: 1, marked: true, ..page },
+            Seen { young: 2, ..page },
+            Seen { young: 1, executable: true, ..page },
+            Seen { marked: true, ..page },
+        ]
+        .map(|seen| rule.decide(&seen))
+    }
+
+    #[test]
+    fn a_first_look_activates_keeps_or_lets_go_by_rule() {
+        use Verdict::{Activate, Keep, ReclaimClean};
+        let last = ReclaimClean;
+        assert_eq!(verdicts(&AnyReference), [Activate, Activate, Activate, Activate, last]);
+        assert_eq!(verdicts(&SecondLook), [Keep, Activate, Keep, Keep, last]);
+        assert_eq!(verdicts(&SharedOrText), [Keep, Activate, Activate, Activate, last]);
+        assert_eq!(verdicts(&RefaultDistance), verdicts(&SharedOrText));
+        let [first, second, shared, text, last] = verdicts(&OneAccess);
+        assert_eq!([first, shared, text, last], [ReclaimClean; 4]);
+        assert_eq!(second, Activate);
+    }
+
+    #[test]
+    fn anonymous_pages_are_never_text() {
+        let anon = Seen { young: 1, executable: true, ..Seen::default() };
+        assert_eq!(RefaultDistance.decide(&anon), Verdict::Keep);
+        assert_eq!(RefaultDistance.decide(&Seen::default()), Verdict::Reclaim);
+    }
+
+    #[test]
+    fn names_are_distinct_and_defaults_build() {
+        let names: std::collections::BTreeSet<&str> =
+            MAPPED_RULES.iter().map(|rule| rule.name).collect();
+        assert_eq!(names.len(), MAPPED_RULES.len());
+        let newest = find("refault-distance").expect("today's rule");
+        assert!((newest.build)().activates_refaults());
+    }
+}
