@@ -1,5 +1,6 @@
 //! Shared inputs of the benchmarks.
 
+pub mod pressure;
 pub mod replay;
 
 use std::time::Duration;

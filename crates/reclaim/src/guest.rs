@@ -14,6 +14,7 @@ mod lru;
 mod memcg;
 mod mglru;
 mod process;
+mod removal;
 mod setup;
 mod shadow;
 mod shrink;
@@ -22,18 +23,22 @@ mod stat;
 mod state;
 mod swap;
 mod tier;
+mod validate;
 mod view;
 mod vmscan;
 mod walk;
 mod writeback;
 mod zone;
+mod zswap;
 
 #[cfg(test)]
 mod tests;
 
 pub use process::Advice;
+pub use removal::Removal;
 pub use setup::{Backing, Config, Costs, Group, Knobs, Policy, SwapDevice, ZoneConfig};
 pub use stat::{NumaStat, NumaStats, Stat, Stats};
 pub use state::{Guest, SoftStats};
 pub use view::Gauge;
 pub use writeback::DirtyKnobs;
+pub use zswap::{Content, ZswapKnobs, ZswapStats};

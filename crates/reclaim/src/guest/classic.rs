@@ -69,7 +69,8 @@ impl Engine for Classic {
         if guest.swap_left(shadow.memcg) > 0 {
             workingset += size[1] + if kind == 1 { size[0] } else { 0 };
         }
-        if distance > workingset || !guest.mapped_pages.activates_refaults() {
+        let gone = guest.memcgs[shadow.memcg as usize].is_offline;
+        if gone || distance > workingset || !guest.mapped_pages.activates_refaults() {
             return;
         }
         guest.folios.set(folio, flag::ACTIVE);
@@ -225,12 +226,18 @@ fn scan_counts(guest: &Guest, control: &mut ScanControl, lruvec: usize) -> [u64;
         } else {
             size
         };
-        let scan = scan >> control.priority;
+        let mut scan = scan >> control.priority;
+        if scan == 0 && group.is_offline {
+            scan = size.min(CLUSTER);
+        }
         let kind = list / 2;
         *count = match &balance {
             Balance::Equal => scan,
             Balance::File => scan * u64::from(kind == 1),
             Balance::Anon => scan * u64::from(kind == 0),
+            Balance::Fraction(parts, all) if group.is_offline => {
+                (scan * parts[kind]).div_ceil((*all).max(1))
+            }
             Balance::Fraction(parts, all) => scan * parts[kind] / (*all).max(1),
         };
     }

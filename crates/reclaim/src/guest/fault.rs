@@ -23,6 +23,13 @@ impl Guest {
         self.fault(cpu, vma as usize, index, write);
     }
 
+    /// Reads what the next touches of a region will need, so that their cache misses overlap; changes
+    /// nothing. The value only keeps the reads alive.
+    pub fn warm(&self, vma: u32, pages: &[u32]) -> u8 {
+        let entries = &self.vmas[vma as usize].ptes;
+        pages.iter().fold(0, |seen, page| seen ^ entries[*page as usize])
+    }
+
     fn enter(&mut self, cpu: usize, memcg: u16) {
         self.cpu = cpu;
         self.task = memcg;
@@ -37,6 +44,7 @@ impl Guest {
             self.exit(cpu, proc);
         }
         self.run_kswapds();
+        self.shrink_zswap();
         let memcg = self.task;
         self.now += self.handle_over_high(memcg);
     }
@@ -262,10 +270,14 @@ impl Guest {
         self.vmas[vma].has_table[region] = true;
         let memcg = self.procs[proc].memcg;
         for _ in 0..tables {
-            self.alloc_kernel_page();
+            let zone = self.alloc_kernel_page();
             self.charge(memcg, 1);
+            self.procs[proc].table_zones.extend(zone.map(|zone| zone as u8));
         }
-        self.procs[proc].table_pages += tables;
+        match self.procs[proc].kernel_memory.last_mut() {
+            Some((payer, pages)) if *payer == memcg => *pages += tables,
+            _ => self.procs[proc].kernel_memory.push((memcg, tables)),
+        }
     }
 
     /// pread() or pwrite() of a whole page of a file.

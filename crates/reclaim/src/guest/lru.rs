@@ -25,6 +25,7 @@ impl Guest {
         if self.folios.on[folio as usize] == OFF {
             return;
         }
+        self.folios.queued[folio as usize] += 1;
         self.cpus[cpu].activate.push(folio);
         if self.cpus[cpu].activate.len() >= BATCH {
             let batch = std::mem::take(&mut self.cpus[cpu].activate);
@@ -39,6 +40,7 @@ impl Guest {
             return;
         }
         let cpu = self.cpu;
+        self.folios.queued[folio as usize] += 1;
         self.cpus[cpu].rotate.push(folio);
         if self.cpus[cpu].rotate.len() >= BATCH {
             let batch = std::mem::take(&mut self.cpus[cpu].rotate);
@@ -79,6 +81,7 @@ impl Guest {
     fn rotate_batch(&mut self, batch: &[u32]) {
         let engine = self.engine;
         for folio in batch.iter().copied() {
+            self.folios.queued[folio as usize] -= 1;
             let on = self.folios.on[folio as usize];
             if on == OFF
                 || on as usize == UNEVICTABLE_LIST
@@ -96,6 +99,7 @@ impl Guest {
     fn activate_batch(&mut self, batch: &[u32]) {
         let engine = self.engine;
         for folio in batch.iter().copied() {
+            self.folios.queued[folio as usize] -= 1;
             let on = self.folios.on[folio as usize];
             let idle = on == OFF || on as usize == UNEVICTABLE_LIST;
             if idle
@@ -156,9 +160,11 @@ impl Guest {
                 self.cpus[cpu].add.retain(|other| *other != folio);
             }
         }
-        for cpu in 0..self.cpus.len() {
-            self.cpus[cpu].activate.retain(|other| *other != folio);
-            self.cpus[cpu].rotate.retain(|other| *other != folio);
+        if std::mem::take(&mut self.folios.queued[folio as usize]) > 0 {
+            for cpu in &mut self.cpus {
+                cpu.activate.retain(|other| *other != folio);
+                cpu.rotate.retain(|other| *other != folio);
+            }
         }
     }
 }

@@ -36,6 +36,18 @@ impl Guest {
         self.memcgs[group as usize].soft_limit = Some(pages);
     }
 
+    /// Whether a group is another one or below it.
+    pub(super) fn is_below(&self, memcg: u16, root: u16) -> bool {
+        let mut at = Some(memcg);
+        while let Some(memcg) = at {
+            if memcg == root {
+                return true;
+            }
+            at = self.memcgs[memcg as usize].parent;
+        }
+        false
+    }
+
     /// Charges pages to a group; false when the group has to be killed instead.
     pub(super) fn charge(&mut self, memcg: u16, nr: u64) -> bool {
         if memcg == 0 {
@@ -119,10 +131,10 @@ impl Guest {
         }
     }
 
-    fn drain_stocks(&mut self, root: u16) {
+    pub(super) fn drain_stocks(&mut self, root: u16) {
         for cpu in 0..self.cpus.len() {
             let (owner, held) = self.cpus[cpu].stock;
-            if held > 0 && self.subtrees[root as usize].contains(&owner) {
+            if held > 0 && self.is_below(owner, root) {
                 self.cpus[cpu].stock.1 = 0;
                 self.uncharge_counter(owner, held);
             }
@@ -220,6 +232,26 @@ impl Guest {
             let more = pages - group.slab_pages;
             self.memcgs[memcg as usize].slab_pages = pages;
             self.charge(memcg, more);
+        }
+    }
+
+    /// As [`charge_slab`](Self::charge_slab), from within reclaim: passes limits if it must.
+    pub(super) fn overcharge_slab(&mut self, memcg: u16, bytes: u64) {
+        let group = &mut self.memcgs[memcg as usize];
+        group.slab_bytes += bytes;
+        let more = group.slab_bytes.div_ceil(4096).saturating_sub(group.slab_pages);
+        group.slab_pages += more;
+        if memcg == 0 || more == 0 {
+            return;
+        }
+        let stock = &mut self.cpus[self.cpu].stock;
+        if stock.0 == memcg && stock.1 >= more {
+            stock.1 -= more;
+        } else if self.try_add(memcg, more.max(STOCK)).is_none() {
+            self.refill_stock(memcg, more.max(STOCK) - more);
+        } else if let Some(full) = self.try_add(memcg, more) {
+            self.count_event(full, Stat::events_max);
+            self.upward(memcg, |guest, index| guest.memcgs[index as usize].usage += more);
         }
     }
 

@@ -39,14 +39,19 @@ impl Guest {
     /// Ends a process: its anonymous memory, page tables and kernel memory are freed.
     pub fn exit(&mut self, cpu: usize, process: u16) {
         self.cpu = cpu;
-        let memcg = self.procs[process as usize].memcg;
         self.drain_all();
         for vma in std::mem::take(&mut self.procs[process as usize].vmas) {
             self.unmap_region(vma as usize);
         }
         let proc = &mut self.procs[process as usize];
-        let kernel = std::mem::take(&mut proc.kernel_pages) + std::mem::take(&mut proc.table_pages);
-        self.uncharge_counter(memcg, kernel);
+        proc.exited = true;
+        let zones = std::mem::take(&mut proc.table_zones);
+        for (memcg, pages) in std::mem::take(&mut proc.kernel_memory) {
+            self.uncharge_counter(memcg, pages);
+        }
+        for zone in zones {
+            self.free_to_zone(zone as usize, 1);
+        }
     }
 
     /// munmap() of a whole region.
@@ -70,13 +75,8 @@ impl Guest {
             }
             if private {
                 self.drop_page(folio);
-            } else if entry & pte::PRESENT != 0 {
-                let mapped = &mut self.folios.mapped[folio as usize];
-                *mapped = mapped.saturating_sub(1);
-                if entry & pte::YOUNG != 0 && self.folios.kind(folio) == 1 {
-                    let engine = self.engine;
-                    engine.mark_accessed(self, folio);
-                }
+            } else {
+                self.forget_entry(folio, entry);
             }
         }
         if private {
@@ -87,6 +87,19 @@ impl Guest {
         self.objects[object as usize].vmas.retain(|other| *other as usize != vma);
         if private {
             self.objects[object as usize] = Object { swap: vec![NONE], ..Object::default() };
+        }
+    }
+
+    /// A page table entry that led to a folio is gone; an accessed bit in it counts as an access.
+    fn forget_entry(&mut self, folio: u32, entry: u8) {
+        if entry & pte::PRESENT == 0 || folio == NONE {
+            return;
+        }
+        let mapped = &mut self.folios.mapped[folio as usize];
+        *mapped = mapped.saturating_sub(1);
+        if entry & pte::YOUNG != 0 && self.folios.kind(folio) == 1 {
+            let engine = self.engine;
+            engine.mark_accessed(self, folio);
         }
     }
 
@@ -162,18 +175,22 @@ impl Guest {
             return;
         }
         let object = self.vmas[vma].object;
+        let private =
+            self.objects[object as usize].swapbacked() && !self.objects[object as usize].shmem;
         for index in 0..self.vmas[vma].ptes.len() {
             let folio = self.objects[object as usize].pages[index];
+            if folio == NONE && private && advice == Advice::DontNeed {
+                self.free_slot(object, index as u32);
+            }
             if folio == NONE || self.folios.has(folio, flag::MLOCKED) {
                 continue;
             }
             match advice {
-                Advice::DontNeed if self.objects[object as usize].swapbacked() => {
-                    if !self.objects[object as usize].shmem {
-                        self.drop_page(folio);
-                    }
+                Advice::DontNeed if private => self.drop_page(folio),
+                Advice::DontNeed => {
+                    let entry = std::mem::take(&mut self.vmas[vma].ptes[index]);
+                    self.forget_entry(folio, entry);
                 }
-                Advice::DontNeed => self.vmas[vma].ptes[index] = 0,
                 Advice::Cold => self.make_cold(folio),
                 Advice::PageOut => {
                     self.make_cold(folio);

@@ -244,6 +244,7 @@ impl Guest {
             low: group.low,
             min: group.min,
             swap_max: group.swap_max,
+            zswap_max: u64::MAX,
             ..Memcg::default()
         };
         self.push_memcg(memcg);
@@ -351,7 +352,7 @@ impl Guest {
     pub fn charge_kernel(&mut self, process: u16, pages: u64) {
         let memcg = self.procs[process as usize].memcg;
         self.charge(memcg, pages);
-        self.procs[process as usize].kernel_pages += pages;
+        self.procs[process as usize].kernel_memory.push((memcg, pages));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::stat::Stat;
 use super::state::{Guest, NONE, flag, pte};
+use super::swap::Written;
 use super::vmscan::ScanControl;
 use crate::mapped::{Seen, Verdict};
 
@@ -149,9 +150,18 @@ impl Guest {
             }
             self.folios.clear(folio, flag::DIRTY);
             self.folios.set(folio, flag::RECLAIM);
-            outcome.written += nr;
-            if !self.write_to_swap(folio, nr) {
-                return false;
+            match self.write_to_swap(folio, nr) {
+                Written::Done => outcome.written += nr,
+                Written::InFlight => {
+                    outcome.written += nr;
+                    return false;
+                }
+                Written::Refused => {
+                    self.folios.clear(folio, flag::RECLAIM);
+                    self.folios.set(folio, flag::DIRTY);
+                    self.activate_isolated(folio);
+                    return false;
+                }
             }
             self.folios.clear(folio, flag::RECLAIM);
         }

@@ -70,6 +70,8 @@ pub(super) struct Folios {
     pub(super) nr: Vec<u16>,
     /// Mappings that have it in their page tables.
     pub(super) mapped: Vec<u16>,
+    /// Places in CPUs' batches for activation and rotation; they outlive the folio.
+    pub(super) queued: Vec<u16>,
     free: Vec<u32>,
 }
 
@@ -92,6 +94,7 @@ impl Folios {
         self.refs.push(0);
         self.nr.push(nr);
         self.mapped.push(0);
+        self.queued.push(0);
         self.flags.len() as u32 - 1
     }
 
@@ -236,6 +239,12 @@ pub(super) struct Memcg {
     pub(super) dirty: i64,
     pub(super) writeback: i64,
     pub(super) zswapped: i64,
+    /// Of it and those below it.
+    pub(super) zswap_bytes: u64,
+    pub(super) zswap_max: u64,
+    pub(super) no_zswap_writeback: bool,
+    /// Removed.
+    pub(super) is_offline: bool,
     pub(super) stale_dirty: i64,
     pub(super) stale_file: i64,
     pub(super) slab_bytes: u64,
@@ -261,6 +270,7 @@ pub(super) struct Object {
     pub(super) shmem: bool,
     /// Some mapping of it is executable.
     pub(super) executable: bool,
+    pub(super) content: super::Content,
     /// Page where the last read() ended.
     pub(super) last_read: u32,
 }
@@ -315,8 +325,11 @@ pub(super) struct Process {
     pub(super) used: bool,
     pub(super) dead: bool,
     pub(super) has_upper_table: bool,
-    pub(super) table_pages: u64,
-    pub(super) kernel_pages: u64,
+    /// Page tables and other kernel memory: who pays, and pages.
+    pub(super) kernel_memory: Vec<(u16, u64)>,
+    /// Zones of its page tables.
+    pub(super) table_zones: Vec<u8>,
+    pub(super) exited: bool,
 }
 
 /// A CPU: batches, charge stock, page lists.

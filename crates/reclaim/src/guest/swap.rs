@@ -1,9 +1,10 @@
-//! Swap: slots, the swap cache, readahead, zswap, devices.
+//! Swap: slots, the swap cache, readahead, devices.
 
 use std::collections::VecDeque;
 
 use super::stat::Stat;
 use super::state::{Guest, NONE, flag, pte};
+use super::zswap::Zswap;
 
 /// What swap is on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,22 +19,27 @@ pub(super) enum Device {
 }
 
 /// Swap slots.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Swap {
     pub(super) device: Device,
     shadows: Vec<u64>,
-    owners: Vec<u16>,
-    compressed: Vec<bool>,
+    pub(super) owners: Vec<u16>,
     used: u64,
     unused: VecDeque<u32>,
-    pub(super) zswap: bool,
+    pub(super) zswap: Zswap,
     pub(super) page_cluster: u32,
-    /// Bytes in the compressed store.
-    zswap_bytes: u64,
 }
 
-/// Bytes that a page of one value and zeros takes when compressed.
-const COMPRESSED_BYTES: u64 = 40;
+/// How a write to swap went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Written {
+    /// It is done.
+    Done,
+    /// The device has it.
+    InFlight,
+    /// The page may go nowhere.
+    Refused,
+}
 
 impl Swap {
     pub(super) fn new(device: Device, pages: u64, zswap: bool, page_cluster: u32) -> Self {
@@ -43,12 +49,10 @@ impl Swap {
             device,
             shadows: vec![0; nr],
             owners: vec![0; nr],
-            compressed: vec![false; nr],
             used: 0,
             unused: (0..nr as u32).collect(),
-            zswap,
+            zswap: Zswap::new(zswap, nr),
             page_cluster,
-            zswap_bytes: 0,
         }
     }
 
@@ -95,22 +99,13 @@ impl Guest {
             return;
         }
         let memcg = self.swap.owners[slot as usize];
-        self.drop_compressed(slot);
+        self.zswap_drop(slot);
         self.swap.unused.push_back(slot);
         self.swap.used -= 1;
         self.upward(memcg, |guest, index| {
             let swap = &mut guest.memcgs[index as usize].swap;
             *swap = swap.saturating_sub(1);
         });
-    }
-
-    fn drop_compressed(&mut self, slot: u32) {
-        if std::mem::replace(&mut self.swap.compressed[slot as usize], false) {
-            let memcg = self.swap.owners[slot as usize];
-            self.memcgs[memcg as usize].zswapped -= 1;
-            self.swap.zswap_bytes -= COMPRESSED_BYTES;
-            self.uncharge_slab(memcg, COMPRESSED_BYTES, false);
-        }
     }
 
     /// Frees the slots of a folio in the swap cache, which makes it dirty.
@@ -140,20 +135,16 @@ impl Guest {
         false
     }
 
-    /// Starts the write of a folio in the swap cache; true if it is done at once.
-    pub(super) fn write_to_swap(&mut self, folio: u32, nr: u64) -> bool {
+    /// Starts the write of a folio in the swap cache.
+    pub(super) fn write_to_swap(&mut self, folio: u32, nr: u64) -> Written {
         let memcg = self.folios.memcg[folio as usize];
-        if self.swap.zswap && nr == 1 {
-            let (object, index) =
-                (self.folios.object[folio as usize], self.folios.index[folio as usize]);
-            let slot = self.objects[object as usize].swap[index as usize];
-            if !std::mem::replace(&mut self.swap.compressed[slot as usize], true) {
-                self.memcgs[memcg as usize].zswapped += 1;
-                self.swap.zswap_bytes += COMPRESSED_BYTES;
-                self.charge_slab(memcg, COMPRESSED_BYTES, false);
+        if self.swap.zswap.enabled && nr == 1 {
+            if self.zswap_store(folio) {
+                return Written::Done;
             }
-            self.count(memcg, Stat::zswpout, 1);
-            return true;
+            if !self.may_write_back(memcg) {
+                return Written::Refused;
+            }
         }
         self.count(memcg, Stat::pswpout, nr);
         if nr > 1 {
@@ -168,17 +159,18 @@ impl Guest {
                 self.write_seq += 1;
                 self.writes.insert((self.now + latency_ns, self.write_seq), folio);
                 self.now += self.config.costs.swap_write_ns * (nr / 16);
-                false
+                Written::InFlight
             }
-            _ => true,
+            _ => Written::Done,
         }
     }
 
     /// A fault on a page that is in swap. Gives whether it was major.
     pub(super) fn swap_in(&mut self, vma: usize, index: u32, write: bool) -> bool {
         let object = self.vmas[vma].object;
-        let synchronous = self.swap.device == Device::Synchronous && !self.swap.zswap;
+        let synchronous = self.swap.device == Device::Synchronous && !self.swap.zswap.enabled;
         let direct = synchronous && !self.objects[object as usize].shmem;
+        let stored = self.swap.zswap.holds(self.objects[object as usize].swap[index as usize]);
         let folio = if direct {
             self.read_slot(vma, object, index, false)
         } else {
@@ -187,7 +179,7 @@ impl Guest {
         let Some(folio) = folio else { return true };
         if direct {
             self.free_swap_of(folio);
-        } else if !synchronous {
+        } else if !stored {
             self.wait_for_disk();
         }
         self.map_swapped(vma, object, folio, index, write);
@@ -195,9 +187,7 @@ impl Guest {
     }
 
     fn wait_for_disk(&mut self) {
-        if let Device::Disk { latency_ns } = self.swap.device
-            && !self.swap.zswap
-        {
+        if let Device::Disk { latency_ns } = self.swap.device {
             self.now += latency_ns;
             self.finish_writes();
         }
@@ -237,7 +227,9 @@ impl Guest {
     /// Reads one slot into a new folio that is charged to whoever owned the slot.
     fn read_slot(&mut self, vma: usize, object: u32, index: u32, ahead: bool) -> Option<u32> {
         let slot = self.objects[object as usize].swap[index as usize];
-        let memcg = self.swap.owners[slot as usize];
+        let owner = self.swap.owners[slot as usize];
+        let gone = self.memcgs[owner as usize].is_offline;
+        let memcg = if gone { self.task } else { owner };
         let zone = self.alloc_zone(
             self.vmas[vma].policy,
             self.vmas[vma].offset + u64::from(index),
@@ -259,8 +251,9 @@ impl Guest {
             engine.refault(self, folio, shadow);
         }
         self.lru_add(folio);
-        if self.swap.compressed[slot as usize] {
-            self.drop_compressed(slot);
+        if self.swap.zswap.holds(slot) {
+            self.zswap_drop(slot);
+            self.now += self.swap.zswap.knobs.load_ns;
             self.folios.set(folio, flag::DIRTY);
             self.count(memcg, Stat::zswpin, 1);
         } else {

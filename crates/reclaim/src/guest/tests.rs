@@ -2,7 +2,6 @@
 
 use proptest::prelude::*;
 
-use super::state::{NONE, OFF, UNEVICTABLE_LIST, flag, pte};
 use super::*;
 use crate::hierarchy::{Design, SoftOwn, knobs};
 
@@ -37,160 +36,167 @@ fn group(name: &str, max: u64) -> Group {
     Group { name: name.into(), max, high: u64::MAX, low: 0, min: 0, swap_max: u64::MAX }
 }
 
-/// Recounts everything from the folios and compares it with what is kept.
+/// Recounts everything, before and after the batches are emptied.
 fn check(guest: &mut Guest) {
+    guest.validate();
     guest.drain_all();
-    let mut listed = vec![[[0i64; 3]; 5]; guest.lruvecs.len()];
-    let mut resident = vec![[0i64; 2]; guest.memcgs.len()];
-    let mut seen = 0;
-    for object in 0..guest.objects.len() {
-        for index in 0..guest.objects[object].pages.len() {
-            let folio = guest.objects[object].pages[index];
-            if folio == NONE {
-                continue;
-            }
-            let f = folio as usize;
-            assert_eq!(guest.folios.object[f] as usize, object, "a page leads to another object");
-            if guest.folios.index[f] as usize != index {
-                continue;
-            }
-            seen += 1;
-            let on = guest.folios.on[f];
-            assert_ne!(on, OFF, "a resident folio is on no list");
-            let (lruvec, class) = (guest.lruvec_of(folio), guest.class_of(folio));
-            let list = if on as usize == UNEVICTABLE_LIST || on < 4 {
-                on as usize
-            } else {
-                let generation = guest.folios.generation[f];
-                let max = guest.lruvecs[lruvec].generations.max_seq;
-                let young =
-                    u64::from(generation) == max % 4 || u64::from(generation) == (max - 1) % 4;
-                guest.folios.kind(folio) * 2 + usize::from(young)
-            };
-            let nr = i64::from(guest.folios.nr[f]);
-            listed[lruvec][list][class] += nr;
-            let kind =
-                usize::from(!guest.objects[object].swapbacked() || guest.objects[object].shmem);
-            resident[guest.folios.memcg[f] as usize][kind] += nr;
-        }
+    guest.validate();
+    for group in &guest.memcgs[1..] {
+        assert!(group.usage <= group.max, "usage {} above {}", group.usage, group.max);
     }
-    for (lruvec, sizes) in listed.iter().enumerate() {
-        assert_eq!(guest.lruvecs[lruvec].size, *sizes, "sizes of lruvec {lruvec}");
-    }
-    let on_lists: u32 = (0..guest.lruvecs.len() * super::state::NR_LISTS)
-        .map(|list| guest.lists.len(crate::list::List(list as u32)))
-        .sum();
-    assert_eq!(on_lists, seen, "folios on lists that no object has");
-    for (memcg, [anon, file]) in resident.iter().enumerate() {
-        assert_eq!(guest.memcgs[memcg].anon, *anon, "anon of group {memcg}");
-        assert_eq!(guest.memcgs[memcg].file, *file, "file of group {memcg}");
-        let group = &guest.memcgs[memcg];
-        assert!(
-            memcg == 0 || group.usage <= group.max,
-            "usage {} above {}",
-            group.usage,
-            group.max
-        );
-    }
-    check_mappings(guest);
-    check_swap(guest);
-}
-
-fn check_mappings(guest: &Guest) {
-    for vma in &guest.vmas {
-        for (index, entry) in vma.ptes.iter().enumerate() {
-            if entry & pte::PRESENT != 0 && entry & pte::ZERO == 0 {
-                let folio = guest.objects[vma.object as usize].pages[index];
-                assert_ne!(folio, NONE, "an entry without a page");
-            }
-        }
-    }
-}
-
-fn check_swap(guest: &Guest) {
-    let mut slots = Vec::new();
-    for object in &guest.objects {
-        for (index, slot) in object.swap.iter().enumerate() {
-            if *slot == NONE {
-                continue;
-            }
-            slots.push(*slot);
-            let folio = object.pages.get(index).copied().unwrap_or(NONE);
-            assert!(
-                folio == NONE || guest.folios.has(folio, flag::SWAPCACHE),
-                "a slot of a page that left it"
-            );
-        }
-    }
-    let used = slots.len() as u64;
-    slots.sort_unstable();
-    slots.dedup();
-    assert_eq!(slots.len() as u64, used, "a slot with two owners");
-    assert_eq!(used, guest.swap.total() - guest.swap.free(), "a slot was lost");
-    assert_eq!(used, guest.memcgs[0].swap, "charged slots");
 }
 
 #[derive(Clone, Debug)]
 enum Op {
-    Touch { region: usize, page: u32, write: bool },
-    Read { page: u32 },
+    Touch { process: usize, region: usize, page: u32, write: bool },
+    File { process: usize, page: u32, write: bool },
     Sleep { ms: u64 },
     Lock(bool),
+    Advise(usize, usize, Advice),
+    Move(usize, usize),
+    Fork(u32),
+    Remove(usize, Removal),
 }
 
 fn ops() -> impl Strategy<Value = Vec<Op>> {
+    let advice = prop_oneof![Just(Advice::DontNeed), Just(Advice::Cold), Just(Advice::PageOut)];
+    let removal = prop_oneof![Just(Removal::Reparent), Just(Removal::Dying)];
     let op = prop_oneof![
-        8 => (0..3usize, 0..400u32, any::<bool>())
-            .prop_map(|(region, page, write)| Op::Touch { region, page, write }),
-        4 => (0..400u32).prop_map(|page| Op::Read { page }),
-        1 => (0..5_000u64).prop_map(|ms| Op::Sleep { ms }),
-        1 => any::<bool>().prop_map(Op::Lock),
+        80 => (0..2usize, 0..3usize, 0..400u32, any::<bool>())
+            .prop_map(|(process, region, page, write)| Op::Touch { process, region, page, write }),
+        40 => (0..2usize, 0..400u32, prop::bool::weighted(0.2))
+            .prop_map(|(process, page, write)| Op::File { process, page, write }),
+        10 => (0..3_000u64).prop_map(|ms| Op::Sleep { ms }),
+        4 => any::<bool>().prop_map(Op::Lock),
+        1 => (0..2usize, 0..3usize, advice).prop_map(|(p, region, how)| Op::Advise(p, region, how)),
+        2 => (0..2usize, 0..3usize).prop_map(|(process, group)| Op::Move(process, group)),
+        1 => (0..400u32).prop_map(Op::Fork),
+        1 => (0..3usize, removal).prop_map(|(group, how)| Op::Remove(group, how)),
     ];
-    prop::collection::vec(op, 1..1500)
+    prop::collection::vec(op, 1..1200)
 }
 
+/// Swap: none, memory, a disk, zswap before a disk.
 fn swap(kind: u8) -> SwapDevice {
     let latency_ns = if kind == 1 { None } else { Some(100_000) };
-    SwapDevice {
-        pages: if kind == 0 { 0 } else { 1000 },
-        latency_ns,
-        zswap: kind == 3,
-        page_cluster: 3,
+    let pages = if kind == 0 { 0 } else { 1000 };
+    SwapDevice { pages, latency_ns, zswap: kind == 3, page_cluster: 3 }
+}
+
+/// A parent with three groups below it and two processes, on one or two nodes.
+struct Rig {
+    guest: Guest,
+    parent: u16,
+    groups: [u16; 3],
+    processes: [u16; 2],
+    /// By process: anonymous, tmpfs, file.
+    regions: [[u32; 3]; 2],
+    small: u32,
+    has_swap: bool,
+}
+
+impl Rig {
+    fn new(lru_gen: u64, kind: u8, max: u64, protected: u64, design: usize, tiers: bool) -> Self {
+        let knobs = Knobs { lru_gen, swappiness: 60, demotion: tiers, ..Knobs::default() };
+        let nodes: &[usize] = if tiers { &[1, 0] } else { &[2] };
+        let zones = if tiers { vec![(0, 1, 500), (1, 1, 9000)] } else { vec![(0, 1, 9000)] };
+        let mut config = config(nodes, &zones);
+        config.tiers = vec![0, 1];
+        let mut guest = Guest::new(config, knobs, swap(kind));
+        guest.set_hierarchy((crate::hierarchy::HIERARCHIES[design].build_default)());
+        guest.set_zswap_knobs(ZswapKnobs { max_pool_percent: 1, ..ZswapKnobs::default() });
+        guest.set_dirty_knobs(DirtyKnobs {
+            background_pages: 100,
+            limit_pages: 200,
+            expire_ns: 1_000_000_000,
+            interval_ns: 500_000_000,
+            ..DirtyKnobs::default()
+        });
+        let parent = guest.add_group(&group("p", max));
+        let low = Group { low: protected, ..group("p/low", u64::MAX) };
+        let min = Group { min: protected / 2, ..group("p/min", max / 2) };
+        let high = Group { high: max / 3, ..group("p/high", u64::MAX) };
+        let groups = [low, min, high].map(|group| guest.add_group(&group));
+        guest.set_soft_limit(groups[0], protected);
+        let processes = [groups[0], groups[1]].map(|group| guest.add_process(group));
+        let regions = processes.map(|process| {
+            let backings = [Backing::Anon, Backing::Shmem("s".into()), Backing::File("f".into())];
+            backings
+                .map(|backing| guest.add_region(process, &backing, 400, Policy::Default, 0, false))
+        });
+        guest.set_content(regions[0][0], Content::Heap);
+        guest.set_content(regions[1][0], Content::Binary);
+        let small = guest.add_region(processes[0], &Backing::Anon, 20, Policy::Default, 0, false);
+        Self { guest, parent, groups, processes, regions, small, has_swap: kind > 0 }
+    }
+
+    fn apply(&mut self, op: &Op) {
+        let guest = &mut self.guest;
+        match *op {
+            Op::Touch { process, region, page, write } => {
+                // Without swap the anonymous pages have to fit.
+                let page = if !self.has_swap && region < 2 { page % 30 } else { page };
+                guest.touch(0, self.regions[process][region], page, write);
+            }
+            Op::File { process, page, write } => {
+                guest.file_io(0, self.regions[process][2], page, write);
+            }
+            Op::Sleep { ms } => guest.advance(guest.now() + ms * 1_000_000),
+            Op::Lock(true) => guest.lock(0, self.small),
+            Op::Lock(false) => guest.unlock(0, self.small),
+            Op::Advise(process, region, advice) => {
+                guest.advise(0, self.regions[process][region], advice);
+            }
+            Op::Move(process, group) => {
+                let group = self.groups[group];
+                if !guest.memcgs[group as usize].is_offline {
+                    guest.join(self.processes[process], group);
+                }
+            }
+            Op::Fork(page) => {
+                let parent = self.regions[0][0];
+                if !guest.is_dead(self.processes[0]) {
+                    let (child, region) = guest.fork(0, parent);
+                    guest.touch(0, region, page, false);
+                    guest.exit(0, child);
+                }
+            }
+            Op::Remove(group, how) => {
+                guest.remove_group(self.groups[group], how);
+            }
+        }
     }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
-    fn books_agree_under_random_loads(ops in ops(), mglru: bool, kind in 0..4u8, max in 250..600u64) {
-        let knobs = Knobs { lru_gen: if mglru { 7 } else { 0 }, swappiness: 60, ..Knobs::default() };
-        let mut guest = Guest::new(config(&[1], &[(0, 1, 20_000)]), knobs, swap(kind));
-        let id = guest.add_group(&group("a", max));
-        let process = guest.add_process(id);
-        let shmem = Backing::Shmem("s".into());
-        let file = Backing::File("f".into());
-        let regions = [
-            guest.add_region(process, &Backing::Anon, 400, Policy::Default, 0, false),
-            guest.add_region(process, &shmem, 400, Policy::Default, 0, false),
-            guest.add_region(process, &file, 400, Policy::Default, 0, false),
-        ];
-        let small = guest.add_region(process, &Backing::Anon, 20, Policy::Default, 0, false);
-        for op in ops {
-            match op {
-                // Without swap the anonymous pages have to fit.
-                Op::Touch { region, page, write } => {
-                    let page = if kind == 0 && region < 2 { page % 50 } else { page };
-                    guest.touch(0, regions[region], page, write);
-                }
-                Op::Read { page } => guest.file_io(0, regions[2], page, false),
-                Op::Sleep { ms } => guest.advance(guest.now() + ms * 1_000_000),
-                Op::Lock(true) => guest.lock(0, small),
-                Op::Lock(false) => guest.unlock(0, small),
+    fn books_agree_under_random_loads(
+        ops in ops(),
+        mglru: bool,
+        kind in 0..4u8,
+        max in 300..700u64,
+        protected in 0..200u64,
+        design in 0..crate::hierarchy::HIERARCHIES.len(),
+        tiers: bool,
+    ) {
+        let lru_gen = if mglru { 7 } else { 0 };
+        let mut rig = Rig::new(lru_gen, kind, max, protected, design, tiers);
+        for (number, op) in ops.iter().enumerate() {
+            rig.apply(op);
+            if number % 200 == 0 {
+                rig.guest.validate();
             }
         }
-        prop_assert!(guest.gauge(id, Gauge::Current) <= max);
-        check(&mut guest);
+        prop_assert!(rig.guest.gauge(rig.parent, Gauge::Current) <= max);
+        check(&mut rig.guest);
+        for process in rig.processes {
+            rig.guest.exit(0, process);
+        }
+        check(&mut rig.guest);
+        // What is left is files, tmpfs, and what the kernel keeps of them.
+        prop_assert_eq!(rig.guest.gauge(rig.parent, Gauge::Anon), 0);
     }
 
     #[test]
@@ -421,4 +427,112 @@ fn a_stream_of_mapped_pages_costs_a_round_more_where_it_is_looked_at_twice() {
     assert!(looks < 1.01 && activated < 0.01, "{looks} {activated}");
     let (_, activated) = scans_a_steal("any-reference");
     assert!(activated > 0.9, "{activated}");
+}
+
+#[test]
+fn a_full_compressed_store_refuses_until_the_threshold_and_writes_its_oldest() {
+    let knobs = Knobs { swappiness: 60, ..Knobs::default() };
+    let device = SwapDevice { pages: 20_000, zswap: true, latency_ns: Some(1000), page_cluster: 0 };
+    let mut guest = Guest::new(config(&[1], &[(0, 1, 60_000)]), knobs, device);
+    guest.set_zswap_knobs(ZswapKnobs { max_pool_percent: 1, ..ZswapKnobs::default() });
+    let a = guest.add_group(&group("a", 1000));
+    let process = guest.add_process(a);
+    let region = guest.add_region(process, &Backing::Anon, 6000, Policy::Default, 0, false);
+    guest.set_content(region, Content::Bytes(2048));
+    (0..6000).for_each(|page| guest.touch(0, region, page, true));
+    check(&mut guest);
+    let stats = guest.zswap_stats();
+    assert!(stats.pool_limit_hit > 0 && stats.written_back_pages > 0, "{stats:?}");
+    assert!((540..=600).contains(&stats.pool_pages), "90 to 100 % of 600: {}", stats.pool_pages);
+    assert_eq!(stats.stored_pages.div_ceil(2), stats.pool_pages);
+    let vm = guest.vmstat();
+    assert!(vm[Stat::pswpout] >= stats.written_back_pages);
+    // All come back, from the store or from the disk.
+    (0..6000).for_each(|page| guest.touch(0, region, page, false));
+    check(&mut guest);
+}
+
+#[test]
+fn pages_that_do_not_get_smaller_and_groups_at_their_limit_go_to_the_device() {
+    let knobs = Knobs { swappiness: 60, ..Knobs::default() };
+    let device = SwapDevice { pages: 20_000, zswap: true, latency_ns: None, page_cluster: 0 };
+    let mut guest = Guest::new(config(&[1], &[(0, 1, 60_000)]), knobs, device);
+    let groups = ["a", "b", "c"].map(|name| guest.add_group(&group(name, 1000)));
+    guest.set_group_zswap(groups[1], 0, true);
+    guest.set_group_zswap(groups[2], 0, false);
+    let contents = [Content::Incompressible, Content::Heap, Content::Heap];
+    let processes = groups.map(|group| guest.add_process(group));
+    for (process, content) in processes.into_iter().zip(contents) {
+        let region = guest.add_region(process, &Backing::Anon, 1500, Policy::Default, 0, false);
+        guest.set_content(region, content);
+        (0..1500).for_each(|page| guest.touch(0, region, page, true));
+    }
+    check(&mut guest);
+    let (stats, vm) = (guest.zswap_stats(), guest.vmstat());
+    assert_eq!((stats.stored_pages, vm[Stat::zswpout]), (0, 0));
+    assert!(stats.reject_compress_poor >= 500 && stats.reject_memcg >= 500, "{stats:?}");
+    assert!(vm[Stat::pswpout] >= 1000);
+    assert!(guest.is_dead(processes[2]), "without the device nothing of it can be freed");
+    assert!(!guest.is_dead(processes[1]));
+}
+
+#[test]
+fn a_removed_groups_pages_go_up_or_stay_until_they_are_reclaimed() {
+    for how in [Removal::Reparent, Removal::Dying] {
+        let knobs = Knobs { swappiness: 60, ..Knobs::default() };
+        let mut guest = Guest::new(config(&[1], &[(0, 1, 60_000)]), knobs, SwapDevice::default());
+        let parent = guest.add_group(&group("p", 1000));
+        let child = guest.add_group(&Group { min: 900, ..group("p/c", u64::MAX) });
+        let process = guest.add_process(child);
+        let file = Backing::File("f".into());
+        let region = guest.add_region(process, &file, 900, Policy::Default, 0, false);
+        (0..900).for_each(|page| guest.touch(0, region, page, false));
+        assert!(!guest.remove_group(child, how), "a process is in it");
+        assert!(!guest.remove_group(parent, how), "a group is below it");
+        guest.join(process, parent);
+        assert!(guest.remove_group(child, how));
+        check(&mut guest);
+        let stays = u64::from(how == Removal::Dying) * 900;
+        assert_eq!(guest.gauge(child, Gauge::File), stays);
+        assert_eq!(guest.gauge(parent, Gauge::File), 900);
+        let other = Backing::File("g".into());
+        let stream = guest.add_region(process, &other, 3000, Policy::Default, 0, false);
+        (0..3000).for_each(|page| guest.touch(0, stream, page, false));
+        check(&mut guest);
+        assert_eq!(guest.gauge(child, Gauge::File), 0, "{how:?}: its protection is gone too");
+    }
+}
+
+#[test]
+fn page_tables_are_paid_by_the_group_that_made_them() {
+    let mut guest =
+        Guest::new(config(&[1], &[(0, 1, 9000)]), Knobs::default(), SwapDevice::default());
+    let (a, b) = (guest.add_group(&group("a", 2000)), guest.add_group(&group("b", 2000)));
+    let process = guest.add_process(a);
+    let region = guest.add_region(process, &Backing::Anon, 600, Policy::Default, 0, false);
+    (0..600).for_each(|page| guest.touch(0, region, page, true));
+    guest.join(process, b);
+    guest.exit(0, process);
+    check(&mut guest);
+    assert!(guest.gauge(a, Gauge::Current) <= 64, "only a CPU's stock may be left");
+}
+
+#[test]
+fn dropped_mappings_of_a_file_are_forgotten_and_dropped_memory_leaves_its_swap() {
+    let knobs = Knobs { swappiness: 60, ..Knobs::default() };
+    let device = SwapDevice { pages: 1000, ..SwapDevice::default() };
+    let mut guest = Guest::new(config(&[1], &[(0, 1, 9000)]), knobs, device);
+    let a = guest.add_group(&group("a", 300));
+    let process = guest.add_process(a);
+    let file = Backing::File("f".into());
+    let regions = [file, Backing::Anon]
+        .map(|backing| guest.add_region(process, &backing, 400, Policy::Default, 0, false));
+    for region in regions {
+        (0..400).for_each(|page| guest.touch(0, region, page, true));
+    }
+    for region in regions {
+        guest.advise(0, region, Advice::DontNeed);
+    }
+    check(&mut guest);
+    assert_eq!((guest.gauge(a, Gauge::SwapCurrent), guest.gauge(a, Gauge::Anon)), (0, 0));
 }

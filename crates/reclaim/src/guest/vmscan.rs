@@ -198,7 +198,7 @@ impl Guest {
     pub(super) fn counts_for(&self, target: u16, vma: usize) -> bool {
         target == 0 || {
             let owner = self.procs[self.vmas[vma].proc as usize].memcg;
-            self.subtrees[target as usize].contains(&owner)
+            self.is_below(owner, target)
         }
     }
 

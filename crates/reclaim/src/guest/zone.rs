@@ -198,10 +198,9 @@ impl Guest {
                 .alloc_from(Wanted { head: here, mask, huge }, false)
                 .or_else(|| self.alloc_from(Wanted { head: here, mask: all, huge }, true)),
             Policy::Interleave(mask) => {
-                let nodes: Vec<usize> =
-                    (0..self.nr_nodes()).filter(|node| mask >> node & 1 != 0).collect();
-                let head =
-                    *nodes.get((index % nodes.len().max(1) as u64) as usize).unwrap_or(&here);
+                let nodes = || (0..self.nr_nodes()).filter(|node| mask >> node & 1 != 0);
+                let turn = (index % nodes().count().max(1) as u64) as usize;
+                let head = nodes().nth(turn).unwrap_or(here);
                 let zone = self.alloc_from(Wanted { head, mask: all, huge }, true)?;
                 if self.zones[zone].node == head {
                     self.numa[head][NumaStat::interleave_hit] += 1;
@@ -211,12 +210,11 @@ impl Guest {
             Policy::Weighted(mask) => {
                 let weight =
                     |node: usize| self.knobs.weights.get(node).copied().unwrap_or(1).max(1);
-                let nodes: Vec<usize> =
-                    (0..self.nr_nodes()).filter(|node| mask >> node & 1 != 0).collect();
-                let total: u64 = nodes.iter().map(|node| weight(*node)).sum();
+                let nodes = || (0..self.nr_nodes()).filter(|node| mask >> node & 1 != 0);
+                let total: u64 = nodes().map(weight).sum();
                 let mut turn = index % total.max(1);
                 let mut head = here;
-                for node in nodes {
+                for node in nodes() {
                     if turn < weight(node) {
                         head = node;
                         break;
@@ -229,9 +227,26 @@ impl Guest {
     }
 
     /// A page of the CPU's own node for the kernel itself.
-    pub(super) fn alloc_kernel_page(&mut self) {
+    pub(super) fn alloc_kernel_page(&mut self) -> Option<usize> {
         let head = self.cpus[self.cpu].node as usize;
-        self.alloc_from(Wanted { head, mask: u64::MAX, huge: false }, true);
+        self.alloc_from(Wanted { head, mask: u64::MAX, huge: false }, true)
+    }
+
+    /// A page near the CPU for reclaim itself, which may take the last ones.
+    pub(super) fn take_pool_page(&mut self) -> Option<usize> {
+        let (cpu, head) = (self.cpu, self.cpus[self.cpu].node as usize);
+        for careful in [true, false] {
+            for place in 0..self.fallback[head].len() {
+                let index = self.fallback[head][place];
+                let zone = &mut self.zones[index];
+                if (!careful || zone.above(Mark::Min)) && zone.alloc_page(cpu) {
+                    let node = zone.node;
+                    self.count_placement(node, head, 1);
+                    return Some(index);
+                }
+            }
+        }
+        None
     }
 
     fn alloc_from(&mut self, wanted: Wanted, may_reclaim: bool) -> Option<usize> {

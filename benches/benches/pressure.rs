@@ -1,0 +1,91 @@
+//! What does an access cost while memory is short, in the guest with the classic engine and a memory
+//! cgroup, beside a bare loop over the same kind of lists? Zipf 0.99, a tenth of the pages fits.
+//!
+//! `NUMALAB_BENCH_LARGE=1` uses 64 M pages. `NUMALAB_PAGES` and `NUMALAB_ROWS` set others, for profiles;
+//! with `NUMALAB_ONLY` (`file`, `anon` or `bare`) just that is replayed, once.
+
+#![expect(clippy::print_stdout, reason = "a benchmark prints what it measures")]
+
+use std::env;
+use std::hint::black_box;
+use std::time::Instant;
+
+use base::{Zipf, stream};
+use benches::pressure::{Kind, TwoLists, guest, replay};
+use benches::{is_large, is_smoke};
+
+struct Inputs {
+    nr_pages: u32,
+    warm_up: Vec<u32>,
+    requests: Vec<u32>,
+}
+
+fn number(name: &str) -> Option<usize> {
+    env::var(name).ok()?.parse().ok()
+}
+
+/// Accesses that fill memory, and those that are measured.
+fn inputs() -> Inputs {
+    let (nr_pages, rows) = match (is_smoke(), is_large()) {
+        (true, _) => (1 << 12, 1 << 14),
+        (false, false) => (1 << 20, 10_000_000),
+        (false, true) => (1 << 26, 60_000_000),
+    };
+    let nr_pages = number("NUMALAB_PAGES").map_or(nr_pages, |pages| pages as u32);
+    let rows = number("NUMALAB_ROWS").unwrap_or(rows);
+    let (zipf, mut rng) = (Zipf::new(u64::from(nr_pages), 0.99), stream(1, "bench.pressure", 0));
+    // An odd factor scatters ranks over the pages.
+    let page = |rank: u64| (rank.wrapping_mul(0x9e37_79b1) % u64::from(nr_pages)) as u32;
+    let mut draw = |nr: usize| (0..nr).map(|_| page(zipf.sample(&mut rng))).collect();
+    Inputs { nr_pages, warm_up: draw(rows), requests: draw(rows) }
+}
+
+/// Seconds and misses of the measured accesses after the warm-up.
+fn measure(inputs: &Inputs, what: &str) -> (f64, u64) {
+    let Inputs { nr_pages, warm_up, requests } = inputs;
+    let capacity = nr_pages / 10;
+    let kind = if what == "anon" { Kind::Anon } else { Kind::File };
+    if what == "bare" {
+        let mut lists = TwoLists::new(*nr_pages, capacity);
+        lists.replay(warm_up);
+        let started = Instant::now();
+        let misses = black_box(lists.replay(requests));
+        return (started.elapsed().as_secs_f64(), misses);
+    }
+    let (mut guest, region) = guest(*nr_pages, capacity, kind);
+    replay(&mut guest, region, warm_up, kind);
+    let started = Instant::now();
+    let misses = black_box(replay(&mut guest, region, requests, kind));
+    (started.elapsed().as_secs_f64(), misses)
+}
+
+fn main() {
+    let inputs = inputs();
+    let rows = inputs.requests.len() as f64;
+    if let Ok(only) = env::var("NUMALAB_ONLY") {
+        let (seconds, misses) = measure(&inputs, &only);
+        println!("{only} {:.2} ns an access, {misses} misses", seconds * 1e9 / rows);
+        return;
+    }
+    let rounds = if is_smoke() || is_large() { 1 } else { 5 };
+    println!("pages {}, a tenth fits, accesses {rows}, medians of {rounds}", inputs.nr_pages);
+    println!("{:>6} {:>10} {:>12} {:>14}", "", "ns", "misses", "bare / this");
+    let mut times = [Vec::new(), Vec::new(), Vec::new()];
+    let mut misses = [0; 3];
+    let names = ["bare", "file", "anon"];
+    for _ in 0..rounds {
+        for (place, what) in names.into_iter().enumerate() {
+            let (seconds, missed) = measure(&inputs, what);
+            times[place].push(seconds * 1e9 / rows);
+            misses[place] = missed;
+        }
+    }
+    let medians = times.map(|mut times| {
+        times.sort_by(f64::total_cmp);
+        times[rounds / 2]
+    });
+    for place in 0..3 {
+        let (ns, ratio) = (medians[place], medians[0] / medians[place]);
+        println!("{:>6} {ns:>10.2} {:>12} {ratio:>14.2}", names[place], misses[place]);
+    }
+}
