@@ -114,7 +114,7 @@ impl Nanos {
     /// of the model.
     pub fn from_f64(ns: f64) -> Self {
         debug_assert!(ns >= 0.0 && ns.is_finite(), "latency model gave {ns} ns");
-        Self(ns.round_ties_even() as u64)
+        Self(crate::math::round_to_u64(ns))
     }
 
     /// Rounds seconds to nanoseconds.

@@ -1,4 +1,5 @@
-//! Resident folios, struct-of-arrays.
+//! Resident folios. What is known of one lies together: a fault or a scan that looks at one asks for
+//! all of it.
 
 use base::{FolioId, FolioVec, HUGE_PAGE_PAGES, MmId, NodeId, Pages};
 
@@ -32,15 +33,21 @@ const HUGE: u32 = 1;
 const LIVE: u32 = 2;
 const ZONE_SHIFT: u32 = 4;
 
+/// A resident folio.
+#[derive(Clone, Copy, Debug)]
+struct Folio {
+    /// First page number in the space that maps it.
+    page: u32,
+    /// Space (16 bits), node (6), zone index (4), flags.
+    place: u32,
+    /// A word for the NUMA design: last CPU and PID, last node.
+    word: u32,
+}
+
 /// What is known of each resident folio; 12 bytes each, and 4 for each that was freed.
 #[derive(Debug, Default)]
 pub struct Folios {
-    /// First page number in the space that maps it.
-    page: FolioVec<u32>,
-    /// Space (16 bits), node (6), zone index (4), flags.
-    place: FolioVec<u32>,
-    /// A word for the NUMA design: last CPU and PID, last node.
-    word: FolioVec<u32>,
+    all: FolioVec<Folio>,
     free: Vec<FolioId>,
 }
 
@@ -54,81 +61,77 @@ impl Folios {
             | u32::from(zone) << ZONE_SHIFT
             | huge
             | LIVE;
+        let new = Folio { page, place, word: 0 };
         match self.free.pop() {
             Some(folio) => {
-                self.page[folio] = page;
-                self.place[folio] = place;
-                self.word[folio] = 0;
+                self.all[folio] = new;
                 folio
             }
-            None => {
-                self.page.push(page);
-                self.word.push(0);
-                self.place.push(place)
-            }
+            None => self.all.push(new),
         }
     }
 
     /// Forgets a folio.
     pub fn remove(&mut self, folio: FolioId) {
         debug_assert!(self.is_live(folio), "freed twice");
-        self.place[folio] = 0;
+        self.all[folio].place = 0;
         self.free.push(folio);
     }
 
     /// Moves a folio to another node and zone; its id stays.
     pub fn set_node(&mut self, folio: FolioId, node: NodeId, zone: u8) {
-        let kept = self.place[folio] & !(63 << NODE_SHIFT | 3 << ZONE_SHIFT);
-        self.place[folio] = kept | u32::from(node.0) << NODE_SHIFT | u32::from(zone) << ZONE_SHIFT;
+        let kept = self.all[folio].place & !(63 << NODE_SHIFT | 3 << ZONE_SHIFT);
+        self.all[folio].place =
+            kept | u32::from(node.0) << NODE_SHIFT | u32::from(zone) << ZONE_SHIFT;
     }
 
     /// Whether the id is in use.
     pub fn is_live(&self, folio: FolioId) -> bool {
-        self.place.get(folio).is_some_and(|place| place & LIVE != 0)
+        self.all.get(folio).is_some_and(|folio| folio.place & LIVE != 0)
     }
 
     /// Space that maps it.
     pub fn mm(&self, folio: FolioId) -> MmId {
-        MmId((self.place[folio] >> MM_SHIFT) as u16)
+        MmId((self.all[folio].place >> MM_SHIFT) as u16)
     }
 
     /// First page number in that space.
     pub fn page(&self, folio: FolioId) -> u32 {
-        self.page[folio]
+        self.all[folio].page
     }
 
     /// Node it is on.
     pub fn node(&self, folio: FolioId) -> NodeId {
-        NodeId((self.place[folio] >> NODE_SHIFT) as u8 & 63)
+        NodeId((self.all[folio].place >> NODE_SHIFT) as u8 & 63)
     }
 
     /// Index of its zone in the node.
     pub fn zone(&self, folio: FolioId) -> u8 {
-        (self.place[folio] >> ZONE_SHIFT) as u8 & 3
+        (self.all[folio].place >> ZONE_SHIFT) as u8 & 3
     }
 
     /// Its size.
     pub fn order(&self, folio: FolioId) -> Order {
-        if self.place[folio] & HUGE != 0 { Order::Huge } else { Order::Base }
+        if self.all[folio].place & HUGE != 0 { Order::Huge } else { Order::Base }
     }
 
     /// The NUMA design's word; 0 until it is set.
     pub fn word(&self, folio: FolioId) -> u32 {
-        self.word[folio]
+        self.all[folio].word
     }
 
     /// Sets the NUMA design's word.
     pub fn set_word(&mut self, folio: FolioId, word: u32) {
-        self.word[folio] = word;
+        self.all[folio].word = word;
     }
 
     /// Folios in use.
     pub fn nr_live(&self) -> usize {
-        self.place.len() - self.free.len()
+        self.all.len() - self.free.len()
     }
 
     /// All folios in use, in the order of their ids.
     pub fn live(&self) -> impl Iterator<Item = FolioId> + '_ {
-        self.place.ids().filter(|folio| self.is_live(*folio))
+        self.all.ids().filter(|folio| self.is_live(*folio))
     }
 }

@@ -74,9 +74,19 @@ impl Memory {
         let page = page & !(order.step() - 1);
         let folio = self.folios.insert(mm, page, at.node, at.zone, order);
         let space = &mut self.spaces[mm];
-        let ptes = &mut space.ptes[page as usize..][..order.step() as usize];
-        assert!(ptes.iter().all(|pte| !pte.has(Pte::PRESENT)), "mapped over a mapped page");
-        ptes.fill(Pte::mapped(folio, at.node, order == Order::Huge));
+        let mapped = Pte::mapped(folio, at.node, order == Order::Huge);
+        match order {
+            Order::Base => {
+                let pte = &mut space.ptes[page as usize];
+                assert!(!pte.has(Pte::PRESENT), "mapped over a mapped page");
+                *pte = mapped;
+            }
+            Order::Huge => {
+                let ptes = &mut space.ptes[page as usize..][..HUGE_PAGE_PAGES as usize];
+                assert!(ptes.iter().all(|pte| !pte.has(Pte::PRESENT)), "mapped over a mapped page");
+                ptes.fill(mapped);
+            }
+        }
         space.resident += order.pages();
         self.resident[mm][at.node] += order.pages().0;
         Mapped { folio, page }

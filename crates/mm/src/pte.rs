@@ -27,7 +27,8 @@ impl Pte {
     pub const PROTNONE: u64 = 1 << 5;
     /// Under migration: whoever touches it waits.
     pub const MIGRATING: u64 = 1 << 6;
-    const NODE_SHIFT: u32 = 8;
+    /// Where the node's six bits begin. They and all flags lie in the low sixteen bits.
+    pub const NODE_SHIFT: u32 = 8;
     const FOLIO_SHIFT: u32 = 32;
 
     /// Nothing mapped.

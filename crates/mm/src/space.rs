@@ -62,8 +62,13 @@ impl AddressSpace {
 
     /// The mapping that covers `page`.
     pub fn vma(&self, page: u32) -> Option<&Vma> {
+        self.vma_index(page).map(|idx| &self.vmas[idx])
+    }
+
+    /// Index in [`AddressSpace::vmas`] of the mapping that covers `page`.
+    pub fn vma_index(&self, page: u32) -> Option<usize> {
         let idx = self.vmas.partition_point(|vma| vma.pages.end <= page);
-        self.vmas.get(idx).filter(|vma| vma.pages.contains(&page))
+        self.vmas.get(idx).filter(|vma| vma.pages.contains(&page)).map(|_| idx)
     }
 
     /// Maps a range; what it overlaps is replaced. An empty range changes nothing.

@@ -31,6 +31,13 @@ struct ZoneState {
     reserve: Pages,
 }
 
+impl ZoneState {
+    /// Whether it stays at `mark` and its reserve after giving `pages`.
+    fn fits(&self, pages: Pages, mark: Watermark) -> bool {
+        self.free >= self.marks[mark as usize] + self.reserve + pages
+    }
+}
+
 /// The zones of all nodes.
 #[derive(Clone, Debug)]
 pub struct Zones {
@@ -114,6 +121,21 @@ impl Zones {
     /// # Errors
     /// When every allowed node is down to its min watermark.
     pub fn alloc(&mut self, order: Order, wanted: &Wanted) -> Result<Allocated, AllocError> {
+        // Most often the wanted node, the first of its own list, has room in its highest zone.
+        let (pages, from) = (order.pages(), wanted.node);
+        if wanted.first.is_empty()
+            && wanted.allowed.contains(from)
+            && self.fallback[from].first() == Some(&from)
+            && let Some((zone, state)) = self.nodes[from].iter_mut().enumerate().next_back()
+            && state.fits(pages, Watermark::Low)
+        {
+            state.free -= pages;
+            return Ok(Allocated { node: from, zone: zone as u8, below_low: false });
+        }
+        self.alloc_anywhere(order, wanted)
+    }
+
+    fn alloc_anywhere(&mut self, order: Order, wanted: &Wanted) -> Result<Allocated, AllocError> {
         let mut below_low = false;
         for mark in [Watermark::Low, Watermark::Min] {
             for nodes in [wanted.first, wanted.allowed] {
@@ -149,7 +171,10 @@ impl Zones {
         mark: Watermark,
     ) -> Option<(NodeId, usize)> {
         let pages = order.pages();
-        let fits = |zone: &ZoneState| zone.free >= zone.marks[mark as usize] + zone.reserve + pages;
+        let fits = |zone: &ZoneState| zone.fits(pages, mark);
+        if nodes.is_empty() {
+            return None;
+        }
         self.fallback[from].iter().filter(|node| nodes.contains(**node)).find_map(|node| {
             let zone = self.nodes[*node].iter().rposition(fits)?;
             Some((*node, zone))

@@ -139,6 +139,7 @@ impl Slices {
 }
 
 /// Wall time as virtual time of a task of `weight`.
+#[inline]
 pub(crate) fn to_virtual(ns: u64, weight: u32) -> i64 {
     if weight == NICE_0_WEIGHT {
         return ns as i64;

@@ -217,18 +217,31 @@ impl Sched {
 
     /// Charges the current task of `cpu` with time it ran; nothing when the CPU is idle.
     pub fn account(&mut self, cpu: CpuId, ran: Nanos) {
+        self.account_parts(cpu, [ran]);
+    }
+
+    /// The same for several times it ran, one after the other.
+    pub fn account_parts<const N: usize>(&mut self, cpu: CpuId, parts: [Nanos; N]) {
         let rq = &mut self.rqs[cpu];
         let Some(task) = rq.current else { return };
-        rq.ran += ran;
-        self.tasks.run_time[task] += ran;
-        let vruntime = &mut self.tasks.vruntime[task];
-        *vruntime += to_virtual(ran.0, self.tasks.weight[task]);
-        rq.update_min_vruntime(Some(*vruntime));
-        // With nobody to compete the next slice begins at once, so that a later wake-up meets a
-        // deadline of the present.
-        if rq.nr_waiting() == 0 && *vruntime >= self.tasks.deadline[task] {
-            self.renew_deadline(task);
+        let weight = self.tasks.weight[task];
+        let alone = rq.nr_waiting() == 0;
+        let mut vruntime = self.tasks.vruntime[task];
+        let deadline = &mut self.tasks.deadline[task];
+        let mut sum = Nanos::ZERO;
+        for ran in parts {
+            sum += ran;
+            vruntime += to_virtual(ran.0, weight);
+            // With nobody to compete the next slice begins at once, so that a later wake-up meets a
+            // deadline of the present.
+            if alone && vruntime >= *deadline {
+                *deadline = vruntime + to_virtual(self.slices.min_granularity_ns, weight);
+            }
         }
+        rq.ran += sum;
+        rq.update_min_vruntime(Some(vruntime));
+        self.tasks.run_time[task] += sum;
+        self.tasks.vruntime[task] = vruntime;
     }
 
     /// Puts the current task of `cpu` back into its queue (preemption); nothing when there is none.

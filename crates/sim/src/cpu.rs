@@ -4,6 +4,7 @@ use base::{CpuId, Nanos, TaskId, Vm};
 use designs::{Move, Placing};
 use sched::TaskMove;
 
+use crate::record::Latent;
 use crate::thread::{Activity, Role};
 use crate::world::{World, cx};
 
@@ -56,7 +57,7 @@ impl World {
         self.vmstat[Vm::sim_runqueue_wait_ns] += picked.wait.0;
         self.vmstat[Vm::sim_system_ns] += self.machine.costs.context_switch.0;
         if picked.wait > Nanos::ZERO {
-            self.recorder.wait("runqueue wait", picked.wait);
+            self.recorder.wait(Latent::RunqueueWait, picked.wait);
         }
         Some(picked.task)
     }
@@ -107,7 +108,7 @@ impl World {
                 return Ran::Off;
             }
             self.estimate_rates(task, cpu);
-            match self.threads[task].activity.clone() {
+            match &self.threads[task].activity {
                 Activity::Replay => match self.threads[task].role {
                     Role::User(_) => self.replay(task, cpu, until),
                     Role::Kthread(idx) => self.run_kthread(task, cpu, idx),
@@ -116,10 +117,10 @@ impl World {
                     }
                 },
                 Activity::Compute(left) | Activity::Busy(left) => {
-                    self.spend(task, cpu, left, until)
+                    self.spend(task, cpu, *left, until)
                 }
-                Activity::Copy(copy) => self.copy_on(task, cpu, copy, until),
-                Activity::Clear(clear) => self.clear_on(task, cpu, clear, until),
+                Activity::Copy(copy) => self.copy_on(task, cpu, copy.clone(), until),
+                Activity::Clear(clear) => self.clear_on(task, cpu, clear.clone(), until),
             }
         }
     }

@@ -3,6 +3,7 @@
 use base::{CpuId, Nanos, TaskId};
 
 use crate::event::Event;
+use crate::record::Latent;
 use crate::thread::WaitFor;
 use crate::world::World;
 use des::Phase;
@@ -68,7 +69,7 @@ impl World {
             WaitFor::Migration => {
                 time.migration_wait += waited;
                 self.vmstat[base::Vm::sim_migration_wait_ns] += waited.0;
-                self.recorder.wait("migration wait", waited);
+                self.recorder.wait(Latent::MigrationWait, waited);
             }
             WaitFor::Barrier(_) | WaitFor::Timer => time.sleep += waited,
         }

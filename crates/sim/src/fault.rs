@@ -7,6 +7,7 @@ use results::Outcome;
 use topology::ThpMode;
 
 use crate::bandwidth::page_bytes;
+use crate::record::Latent;
 use crate::thread::{Activity, Clear, huge_bytes};
 use crate::world::{World, cx};
 
@@ -16,12 +17,12 @@ impl World {
     pub(crate) fn demand_fault(&mut self, task: TaskId, cpu: CpuId, mm: MmId, page: u32) {
         self.vmstat[Vm::pgfault] += 1;
         let vma = self.vma_at(mm, page);
-        let order = self.fault_order(mm, page, &vma);
-        let wanted = self.wanted(task, cpu, mm, page, &vma, order);
+        let order = self.fault_order(mm, page, vma);
+        let wanted = self.wanted(task, cpu, mm, page, vma, order);
         let allocated = match self.memory.zones.alloc(order, &wanted) {
             Err(_) if order == Order::Huge => {
                 self.vmstat[Vm::thp_fault_fallback] += 1;
-                let wanted = self.wanted(task, cpu, mm, page, &vma, Order::Base);
+                let wanted = self.wanted(task, cpu, mm, page, vma, Order::Base);
                 self.memory.zones.alloc(Order::Base, &wanted).map(|at| (at, Order::Base, wanted))
             }
             other => other.map(|at| (at, order, wanted)),
@@ -40,22 +41,20 @@ impl World {
         }
     }
 
-    /// The mapping at `page`. A recorded access outside all mappings (the recorder missed the call,
-    /// or merged rows across it) maps its page.
-    fn vma_at(&mut self, mm: MmId, page: u32) -> Vma {
+    /// Index of the mapping at `page`. A recorded access outside all mappings (the recorder missed
+    /// the call, or merged rows across it) maps its page.
+    fn vma_at(&mut self, mm: MmId, page: u32) -> usize {
         let space = &mut self.memory.spaces[mm];
-        match space.vma(page) {
-            Some(vma) => vma.clone(),
-            None => {
-                let vma = Vma { pages: page..page + 1, thp: None, policy: None };
-                space.map(vma.clone());
-                vma
-            }
+        if let Some(vma) = space.vma_index(page) {
+            return vma;
         }
+        space.map(Vma { pages: page..page + 1, thp: None, policy: None });
+        space.vma_index(page).expect("it was mapped just now")
     }
 
-    fn fault_order(&self, mm: MmId, page: u32, vma: &Vma) -> Order {
+    fn fault_order(&self, mm: MmId, page: u32, vma: usize) -> Order {
         let space = &self.memory.spaces[mm];
+        let vma = &space.vmas()[vma];
         let allowed = match self.machine.kernel.thp {
             ThpMode::Always => vma.thp != Some(false),
             ThpMode::Madvise => vma.thp == Some(true),
@@ -71,12 +70,13 @@ impl World {
         cpu: CpuId,
         mm: MmId,
         page: u32,
-        vma: &Vma,
+        vma: usize,
         order: Order,
     ) -> Wanted {
         let local = self.machine.node_of(cpu);
         let all = self.memory_nodes;
-        let offset = u64::from(page - vma.pages.start) / order.pages().0;
+        let vma = &self.memory.spaces[mm].vmas()[vma];
+        let offset = u64::from((page - vma.pages.start) / order.step());
         if let Some(policy) = &vma.policy {
             return policy.wanted(local, all, offset, None);
         }
@@ -86,8 +86,9 @@ impl World {
         }
         let request = AllocRequest { task, cpu, node: local, mm, page, pages: order.pages() };
         let now = self.cpus[cpu].clock;
-        let policy =
-            self.design.alloc_policy(&mut cx!(self, now), &request).unwrap_or(Mempolicy::Local);
+        let Some(policy) = self.design.alloc_policy(&mut cx!(self, now), &request) else {
+            return Mempolicy::Local.wanted(local, all, offset, None);
+        };
         let wanted = policy.wanted(local, all, offset, None);
         // A design may name nodes without memory; the kernel would not.
         let usable = NodeMask(wanted.allowed.0 & all.0);
@@ -124,7 +125,7 @@ impl World {
                 let clear = base::Nanos::from_secs_f64(page_bytes(1) / rate);
                 let cost = self.machine.costs.minor_fault + clear;
                 self.charge(task, cpu, cost, |time| &mut time.fault);
-                self.recorder.wait("page fault", cost);
+                self.recorder.wait(Latent::PageFault, cost);
                 self.memory.map(mm, page, Order::Base, &at);
             }
             Order::Huge => {
@@ -149,9 +150,10 @@ impl World {
         }
         self.charge(task, cpu, base::Nanos::from_f64(left_ns), |time| &mut time.fault);
         self.threads[task].activity = Activity::Replay;
-        self.recorder.wait("page fault", base::Nanos::from_secs_f64(huge_bytes() / rate));
+        self.recorder.wait(Latent::PageFault, base::Nanos::from_secs_f64(huge_bytes() / rate));
         let vma = self.vma_at(clear.mm, clear.page);
-        if self.memory.spaces[clear.mm].huge_fits(clear.page, &vma) {
+        let space = &self.memory.spaces[clear.mm];
+        if space.huge_fits(clear.page, &space.vmas()[vma]) {
             self.memory.map(clear.mm, clear.page, Order::Huge, &clear.at);
             self.vmstat[Vm::thp_fault_alloc] += 1;
         } else {

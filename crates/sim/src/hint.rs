@@ -7,6 +7,7 @@ use designs::{HintFault, Migration, Placing, ScanPlan};
 use mm::{Order, Pte};
 
 use crate::bandwidth::page_bytes;
+use crate::record::Latent;
 use crate::thread::{Activity, Copy, WaitFor, huge_bytes};
 use crate::world::{InFlight, World, cx};
 
@@ -53,7 +54,7 @@ impl World {
             Some(to) => self.migrate(task, cpu, folio, to),
             None => self.memory.open(folio),
         }
-        self.recorder.wait("hint fault", self.cpus[cpu].clock.since(started));
+        self.recorder.wait(Latent::HintFault, self.cpus[cpu].clock.since(started));
         self.place(task, Placing::HintFault);
     }
 

@@ -22,11 +22,63 @@ const WAIT_POINTS: usize = 6;
 const LINE_CLASSES: [[&str; 2]; 2] =
     [["local read", "local write"], ["remote read", "remote write"]];
 
+/// A class of latencies that are not those of lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Latent {
+    PageFault,
+    HintFault,
+    MigrationWait,
+    RunqueueWait,
+}
+
+impl Latent {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::PageFault => "page fault",
+            Self::HintFault => "hint fault",
+            Self::MigrationWait => "migration wait",
+            Self::RunqueueWait => "runqueue wait",
+        }
+    }
+}
+
+/// Latencies of one class.
+struct Waits {
+    class: Latent,
+    histogram: Histogram<u64>,
+    /// Values that are not in the histogram yet, with their numbers: most faults of an epoch cost
+    /// the same, or one of two prices in turn.
+    repeated: [(u64, u64); 2],
+}
+
+impl Waits {
+    fn record(&mut self, value: u64) {
+        if let Some((_, count)) = self.repeated.iter_mut().find(|(known, _)| *known == value) {
+            *count += 1;
+            return;
+        }
+        let [older, newer] = self.repeated;
+        store(&mut self.histogram, older);
+        self.repeated = [newer, (value, 1)];
+    }
+
+    fn finish(mut self) -> Histogram<u64> {
+        self.repeated.into_iter().for_each(|repeated| store(&mut self.histogram, repeated));
+        self.histogram
+    }
+}
+
+fn store(histogram: &mut Histogram<u64>, (value, count): (u64, u64)) {
+    if count > 0 {
+        histogram.saturating_record_n(value.clamp(1, LONGEST_NS), count);
+    }
+}
+
 /// Collects latencies.
 pub(crate) struct Recorder {
     lines: [[Histogram<u64>; 2]; 2],
-    /// Everything that is not a line, by class.
-    waits: Vec<(&'static str, Histogram<u64>)>,
+    /// Everything that is not a line, by class, in the order of their first.
+    waits: Vec<Waits>,
     shape: WaitingShape,
 }
 
@@ -41,14 +93,13 @@ impl Recorder {
     }
 
     /// Records one latency of a class that is not a line.
-    pub(crate) fn wait(&mut self, class: &'static str, took: Nanos) {
-        let value = took.0.clamp(1, LONGEST_NS);
-        match self.waits.iter_mut().find(|(known, _)| *known == class) {
-            Some((_, histogram)) => histogram.saturating_record(value),
+    pub(crate) fn wait(&mut self, class: Latent, took: Nanos) {
+        match self.waits.iter_mut().find(|waits| waits.class == class) {
+            Some(waits) => waits.record(took.0),
             None => {
-                let mut fresh = histogram();
-                fresh.saturating_record(value);
-                self.waits.push((class, fresh));
+                let mut fresh = Waits { class, histogram: histogram(), repeated: [(0, 0); 2] };
+                fresh.record(took.0);
+                self.waits.push(fresh);
             }
         }
     }
@@ -86,10 +137,10 @@ impl Recorder {
             .zip(LINE_CLASSES)
             .flat_map(|(pair, names)| pair.into_iter().zip(names));
         let lines = lines.map(|(histogram, class)| Latency { class: class.to_owned(), histogram });
-        let waits = self
-            .waits
-            .into_iter()
-            .map(|(class, histogram)| Latency { class: class.to_owned(), histogram });
+        let waits = self.waits.into_iter().map(|waits| Latency {
+            class: waits.class.name().to_owned(),
+            histogram: waits.finish(),
+        });
         lines.chain(waits).filter(|latency| !latency.histogram.is_empty()).collect()
     }
 }

@@ -1,9 +1,10 @@
 //! The fast path: blocks of accesses to present, open pages.
 //!
-//! *First gather, then decide.* Pass one copies the block's PTEs into a local array, so that all
-//! cache misses overlap, and ANDs them: one test tells whether every page is open. Pass two counts
-//! by class on the copies and writes young and dirty back only where they change. Free functions
-//! over primitive slices: no trait object, no allocation, no random number, no log line in here.
+//! *First gather, then decide.* The first pass copies the low bits of the block's PTEs into a local
+//! array, so that all cache misses overlap; all later passes run over that array and are written so
+//! that the compiler turns them into vector instructions. They tell whether every page is open,
+//! count by class, and find out whether young or dirty must be set anywhere. Free functions over
+//! primitive slices: no trait object, no allocation, no random number, no log line in here.
 //!
 //! Within a block young and dirty only ever go up, and node and protection cannot change (only the
 //! slow path and events change them), so deciding on copies is exact.
@@ -17,121 +18,272 @@ pub const BLOCK: usize = 256;
 
 /// What a block saw, by class of access (node, read or write): accesses in the upper half of each
 /// word, lines in the lower.
-///
-/// Counted in several tables taken in turn: a run of accesses to one class would otherwise wait for
-/// its own counter's last store each time.
 #[derive(Clone, Debug)]
 pub struct Seen {
-    tables: Tables,
-    /// Nodes that may have counts.
-    nodes: u64,
-    /// Where a block's entries are gathered; kept, so that it need not be cleared each time.
-    copies: [u64; BLOCK],
+    /// Reads and writes of each node.
+    table: [[u64; 2]; MAX_NODES],
+    /// Nodes that have counts.
+    nodes: NodeMask,
 }
-
-/// Tables that are taken in turn.
-const TABLES: usize = 4;
-
-const ONE_ACCESS: u64 = 1 << 32;
 
 impl Default for Seen {
     fn default() -> Self {
-        Self { tables: [[0; MAX_NODES * 2]; TABLES], nodes: 0, copies: [0; BLOCK] }
+        Self { table: [[0; 2]; MAX_NODES], nodes: NodeMask::EMPTY }
     }
 }
 
 impl Seen {
-    /// The bits of an entry that hold the node.
-    const NODE_BITS: u64 = 63 << 8;
-
     /// Accesses and lines of a node's reads (`write` false) or writes.
     pub fn of(&self, node: usize, write: bool) -> (u64, u64) {
-        let class = node << 1 | usize::from(write);
-        let word: u64 = self.tables.iter().map(|table| table[class]).sum();
+        let word = self.table[node][usize::from(write)];
         (word >> 32, word & 0xffff_ffff)
     }
 
-    /// Nodes below `nr_nodes` that may have counts.
-    pub fn nodes(&self, nr_nodes: usize) -> NodeMask {
-        NodeMask(self.nodes & NodeMask::first(nr_nodes).0)
+    /// Nodes that have counts.
+    pub fn nodes(&self) -> NodeMask {
+        self.nodes
     }
 
-    /// Forgets the counts of nodes below `nr_nodes`.
-    pub fn clear(&mut self, nr_nodes: usize) {
-        for node in self.nodes(nr_nodes).iter().map(NodeId::idx) {
-            self.tables.iter_mut().for_each(|table| table[node << 1..][..2].fill(0));
+    /// Forgets all counts.
+    pub fn clear(&mut self) {
+        for node in self.nodes.iter() {
+            self.table[node.idx()] = [0; 2];
         }
-        self.nodes = 0;
+        self.nodes = NodeMask::EMPTY;
+    }
+
+    fn add(&mut self, node: NodeId, write: bool, accesses: u64, lines: u64) {
+        self.nodes.insert(node);
+        self.table[node.idx()][usize::from(write)] += accesses << 32 | lines;
     }
 }
 
-type Tables = [[u64; MAX_NODES * 2]; TABLES];
+/// Bits of an entry that a block decides on: its flags and its node.
+const OPEN: u16 = Pte::OPEN as u16;
+const YOUNG: u16 = Pte::YOUNG as u16;
+const DIRTY: u16 = Pte::DIRTY as u16;
+const NODE_BITS: u16 = 63 << Pte::NODE_SHIFT;
 
+/// The node of an entry's low bits.
 #[inline]
-fn add(tables: &mut Tables, turn: usize, pte: u64, accesses: u64, lines: u64, write: bool) {
-    let class = (pte >> 7 & 0x7e) as usize | usize::from(write);
-    tables[turn % TABLES][class] += accesses * ONE_ACCESS + lines;
+fn node_of(low: u16) -> NodeId {
+    Pte(u64::from(low)).node()
 }
 
-/// Bits that accesses set.
-const SET: u64 = Pte::YOUNG | Pte::DIRTY;
+/// All ones when `condition` holds.
+#[inline]
+fn mask(condition: bool) -> u16 {
+    if condition { u16::MAX } else { 0 }
+}
 
 /// Bits that an access sets, without a branch.
 #[inline]
-fn wanted(write: bool) -> u64 {
-    Pte::YOUNG | (u64::from(write) * Pte::DIRTY)
+fn wanted(write: bool) -> u16 {
+    YOUNG | (DIRTY & mask(write))
+}
+
+/// A block as the passes read it, padded to whole vectors, so that no pass ends with a loop over
+/// single elements; kept, so that it need not be cleared each time.
+#[derive(Clone, Debug)]
+pub struct Gathered {
+    /// Low bits of the entries, then of the first one again.
+    low: [u16; BLOCK],
+    /// Traffic, then none.
+    traffic: [Traffic; BLOCK],
+}
+
+/// Elements that passes take at a time.
+const LANES: usize = 16;
+
+const NO_TRAFFIC: Traffic = Traffic::new(0, 0, false);
+
+impl Default for Gathered {
+    fn default() -> Self {
+        Self { low: [0; BLOCK], traffic: [NO_TRAFFIC; BLOCK] }
+    }
+}
+
+impl Gathered {
+    /// Copies a block. All cache misses of its entries happen here.
+    fn gather(&mut self, ptes: &[Pte], page: &[u32], traffic: &[Traffic]) {
+        self.traffic[..traffic.len()].copy_from_slice(traffic);
+        let (pages, last_pages) = page.as_chunks::<8>();
+        let (lows, last_lows) = self.low[..page.len()].as_chunks_mut::<8>();
+        for (low, page) in lows.iter_mut().zip(pages) {
+            for at in 0..8 {
+                low[at] = ptes[page[at] as usize].0 as u16;
+            }
+        }
+        for (low, page) in last_lows.iter_mut().zip(last_pages) {
+            *low = ptes[*page as usize].0 as u16;
+        }
+    }
+
+    /// The first `nr` accesses (not none), padded.
+    fn first(&mut self, nr: usize) -> Block<'_> {
+        let padded = nr.next_multiple_of(LANES);
+        let first = self.low[0];
+        self.low[nr..padded].fill(first);
+        self.traffic[nr..padded].fill(NO_TRAFFIC);
+        let low = self.low[..padded].as_chunks::<LANES>().0.as_flattened();
+        let traffic = self.traffic[..padded].as_chunks::<LANES>().0.as_flattened();
+        let (all, any) = low.iter().fold((u16::MAX, 0), |(all, any), low| (all & low, any | low));
+        Block { low, traffic, nr, all, any }
+    }
+}
+
+/// Accesses of a block with their padding.
+#[derive(Clone, Copy)]
+struct Block<'a> {
+    low: &'a [u16],
+    traffic: &'a [Traffic],
+    /// Accesses without the padding.
+    nr: usize,
+    /// The AND and the OR of all entries.
+    all: u16,
+    any: u16,
 }
 
 /// Replays a block of at most [`BLOCK`] accesses until one needs the slow path. Returns how many
 /// went through; `page` and `traffic` have equal lengths.
-pub fn run_block(ptes: &mut [Pte], page: &[u32], traffic: &[Traffic], seen: &mut Seen) -> usize {
-    let Seen { tables, nodes, copies } = seen;
-    let copies = &mut copies[..page.len()];
-    let (mut all, mut any) = (!0, 0);
-    for (copy, page) in copies.iter_mut().zip(page) {
-        let pte = ptes[*page as usize].0;
-        *copy = pte;
-        all &= pte;
-        any |= pte;
+pub fn run_block(
+    ptes: &mut [Pte],
+    page: &[u32],
+    traffic: &[Traffic],
+    gathered: &mut Gathered,
+    seen: &mut Seen,
+) -> usize {
+    if page.is_empty() {
+        return 0;
     }
-    let open = if all & Pte::OPEN != 0 {
-        page.len()
-    } else {
-        copies.iter().position(|pte| pte & Pte::OPEN == 0).unwrap_or(page.len())
-    };
-    let (copies, traffic) = (&copies[..open], &traffic[..open]);
-    if (all ^ any) & Seen::NODE_BITS == 0 {
-        *nodes |= 1 << Pte(any).node().0;
-        count_one_node(any, traffic, tables);
-    } else {
-        *nodes = u64::MAX;
-        for (idx, (pte, traffic)) in copies.iter().zip(traffic).enumerate() {
-            add(tables, idx, *pte, 1, u64::from(traffic.lines()), traffic.is_write());
+    gathered.gather(ptes, page, traffic);
+    let mut block = gathered.first(page.len());
+    if block.all & OPEN == 0 {
+        let open = block.first_closed().unwrap_or(page.len());
+        if open == 0 {
+            return 0;
         }
+        block = gathered.first(open);
     }
-    if all & SET != SET {
-        for ((pte, page), traffic) in copies.iter().zip(page).zip(traffic) {
-            let wanted = wanted(traffic.is_write());
-            if !pte & wanted != 0 {
-                ptes[*page as usize].0 |= wanted;
+    block.count(seen);
+    if block.all & (YOUNG | DIRTY) != YOUNG | DIRTY {
+        block.mark(ptes, page);
+    }
+    block.nr
+}
+
+/// Nodes that are told apart by passes over the block, one for two of them; above that a pass costs
+/// more than a table.
+const MOST_PASSES: u32 = 4;
+
+impl Block<'_> {
+    /// The first access whose entry is not open.
+    fn first_closed(&self) -> Option<usize> {
+        let open = |low: &[u16; LANES]| low.iter().fold(u16::MAX, |all, low| all & low) & OPEN != 0;
+        let (chunks, _) = self.low.as_chunks::<LANES>();
+        let chunk = chunks.iter().position(|chunk| !open(chunk))?;
+        let lane = chunks[chunk].iter().position(|low| low & OPEN == 0)?;
+        Some(chunk * LANES + lane)
+    }
+
+    /// Sets young and dirty where they are not set yet, which is seldom anywhere.
+    fn mark(&self, ptes: &mut [Pte], page: &[u32]) {
+        let lacks = |low: u16, traffic: Traffic| !low & wanted(traffic.is_write());
+        let (lows, _) = self.low.as_chunks::<LANES>();
+        let (traffics, _) = self.traffic.as_chunks::<LANES>();
+        let pages = page[..self.nr].chunks(LANES);
+        for ((low, traffic), page) in lows.iter().zip(traffics).zip(pages) {
+            let accesses = low.iter().zip(traffic);
+            let any = accesses.clone().fold(0, |any, (low, traffic)| any | lacks(*low, *traffic));
+            if any == 0 {
+                continue;
+            }
+            for ((low, traffic), page) in accesses.zip(page) {
+                let lacks = lacks(*low, *traffic);
+                if lacks != 0 {
+                    ptes[*page as usize].0 |= u64::from(lacks);
+                }
             }
         }
     }
-    open
+
+    /// Counts the accesses by class.
+    fn count(&self, seen: &mut Seen) {
+        let varying = (self.all ^ self.any) & NODE_BITS;
+        if varying == 0 {
+            self.count_one_node(seen);
+        } else if 1 << (varying.count_ones() - 1) <= MOST_PASSES {
+            // The nodes are those of the common bits with some of the varying ones; subtracting
+            // steps through the subsets of a mask.
+            let common = self.all & NODE_BITS;
+            let mut subset = 0u16;
+            for _ in 0..1 << (varying.count_ones() - 1) {
+                let next = subset.wrapping_sub(varying) & varying;
+                self.count_two_nodes([common | subset, common | next], seen);
+                subset = next.wrapping_sub(varying) & varying;
+            }
+        } else {
+            for (low, traffic) in self.low[..self.nr].iter().zip(self.traffic) {
+                seen.add(node_of(*low), traffic.is_write(), 1, u64::from(traffic.lines()));
+            }
+        }
+    }
+
+    /// Counts when all pages are on one node.
+    fn count_one_node(&self, seen: &mut Seen) {
+        let mut sums = Sums::default();
+        for traffic in self.traffic {
+            sums.add(*traffic, u16::MAX);
+        }
+        self.store(self.any & NODE_BITS, sums, seen);
+    }
+
+    /// Counts the accesses to two nodes, given as an entry's node bits.
+    fn count_two_nodes(&self, nodes: [u16; 2], seen: &mut Seen) {
+        let (mut first, mut second) = (Sums::default(), Sums::default());
+        for (low, traffic) in self.low.iter().zip(self.traffic) {
+            let node = low & NODE_BITS;
+            first.add(*traffic, mask(node == nodes[0]));
+            second.add(*traffic, mask(node == nodes[1]));
+        }
+        self.store(nodes[0], first, seen);
+        self.store(nodes[1], second, seen);
+    }
+
+    fn store(&self, node: u16, sums: Sums, seen: &mut Seen) {
+        // The padding counts as accesses to the first page's node.
+        let padding = (self.low.len() - self.nr) as u16 & mask(node == self.low[0] & NODE_BITS);
+        let accesses = sums.accesses - padding;
+        if accesses > 0 {
+            let (reads, read_lines) = (accesses - sums.writes, sums.lines - sums.written_lines);
+            seen.add(node_of(node), false, reads.into(), read_lines.into());
+            seen.add(node_of(node), true, sums.writes.into(), sums.written_lines.into());
+        }
+    }
 }
 
-/// Counts a block whose pages are all on one node: sums without a table.
-fn count_one_node(pte: u64, traffic: &[Traffic], tables: &mut Tables) {
-    let (mut lines, mut writes, mut written_lines) = (0u32, 0u32, 0u32);
-    for traffic in traffic {
-        let write = u32::from(traffic.is_write());
-        lines += u32::from(traffic.lines());
-        writes += write;
-        written_lines += u32::from(traffic.lines()) * write;
+/// Counts of a block at one node. Sixteen bits hold them: [`BLOCK`] accesses of at most 255 lines.
+#[derive(Clone, Copy, Default)]
+struct Sums {
+    accesses: u16,
+    lines: u16,
+    writes: u16,
+    written_lines: u16,
+}
+
+const _: () = assert!(BLOCK.is_multiple_of(LANES) && BLOCK * 255 <= u16::MAX as usize);
+
+impl Sums {
+    /// Adds an access where `here` is all ones, nothing where it is 0.
+    #[inline]
+    fn add(&mut self, traffic: Traffic, here: u16) {
+        let (lines, write) = (traffic.lines() & here, mask(traffic.is_write()));
+        // Subtracting all ones adds one.
+        self.accesses = self.accesses.wrapping_sub(here);
+        self.lines = self.lines.wrapping_add(lines);
+        self.writes = self.writes.wrapping_sub(here & write);
+        self.written_lines = self.written_lines.wrapping_add(lines & write);
     }
-    let reads = traffic.len() as u32 - writes;
-    add(tables, 0, pte, u64::from(reads), u64::from(lines - written_lines), false);
-    add(tables, 1, pte, u64::from(writes), u64::from(written_lines), true);
 }
 
 /// Replays up to `nr` consecutive pages from `page` on until one needs the slow path. Returns how
@@ -139,7 +291,7 @@ fn count_one_node(pte: u64, traffic: &[Traffic], tables: &mut Tables) {
 pub fn run_sweep(ptes: &mut [Pte], page: u32, nr: u32, traffic: Traffic, seen: &mut Seen) -> u32 {
     let write = traffic.is_write();
     let lines = u64::from(traffic.lines());
-    let wanted = wanted(write);
+    let wanted = u64::from(wanted(write));
     let end = page + nr;
     let mut at = page;
     while at < end {
@@ -151,8 +303,7 @@ pub fn run_sweep(ptes: &mut [Pte], page: u32, nr: u32, traffic: Traffic, seen: &
             pte.0 |= wanted;
         }
         let step = if pte.has(Pte::HUGE) { ((at | 511) + 1).min(end) - at } else { 1 };
-        seen.nodes |= 1 << pte.node().0;
-        add(&mut seen.tables, 0, pte.0, u64::from(step), u64::from(step) * lines, write);
+        seen.add(pte.node(), write, u64::from(step), u64::from(step) * lines);
         at += step;
     }
     at - page
@@ -176,7 +327,7 @@ mod tests {
             if traffic.is_write() {
                 *pte = pte.with(Pte::DIRTY);
             }
-            add(&mut seen.tables, idx, pte.0, 1, u64::from(traffic.lines()), traffic.is_write());
+            seen.add(pte.node(), traffic.is_write(), 1, u64::from(traffic.lines()));
         }
         page.len()
     }
@@ -185,9 +336,11 @@ mod tests {
         (0..MAX_NODES).map(|node| [seen.of(node, false), seen.of(node, true)]).collect()
     }
 
-    fn table(closed: &[u32]) -> Vec<Pte> {
+    /// Pages on `nodes` by turns.
+    fn table(nodes: &[u8], closed: &[u32]) -> Vec<Pte> {
+        let on = |page: u32| NodeId(nodes[page as usize % nodes.len()]);
         let mut ptes: Vec<Pte> =
-            (0..64).map(|k| Pte::mapped(FolioId(k), NodeId((k % 5) as u8), false)).collect();
+            (0..64).map(|page| Pte::mapped(FolioId(page), on(page), false)).collect();
         closed.iter().for_each(|page| ptes[*page as usize] = Pte::ABSENT);
         ptes
     }
@@ -195,14 +348,15 @@ mod tests {
     proptest! {
         #[test]
         fn a_block_equals_one_by_one(
-            accesses in prop::collection::vec((0u32..64, 0u16..65, any::<bool>()), 0..BLOCK),
+            accesses in prop::collection::vec((0u32..64, 0u16..128, any::<bool>()), 0..=BLOCK),
             closed in prop::collection::vec(0u32..64, 0..3),
+            nodes in prop::collection::vec(0u8..64, 1..10),
         ) {
             let page: Vec<u32> = accesses.iter().map(|(page, _, _)| *page).collect();
-            let traffic: Vec<Traffic> = accesses.iter().map(|(_, lines, write)| Traffic::new(*lines, 0, *write)).collect();
-            let (mut fast, mut slow) = (table(&closed), table(&closed));
+            let traffic: Vec<Traffic> = accesses.iter().map(|(_, lines, write)| Traffic::new(*lines, 127, *write)).collect();
+            let (mut fast, mut slow) = (table(&nodes, &closed), table(&nodes, &closed));
             let (mut seen_fast, mut seen_slow) = (Seen::default(), Seen::default());
-            let done = run_block(&mut fast, &page, &traffic, &mut seen_fast);
+            let done = run_block(&mut fast, &page, &traffic, &mut Gathered::default(), &mut seen_fast);
             prop_assert_eq!(done, one_by_one(&mut slow, &page, &traffic, &mut seen_slow));
             prop_assert_eq!(counts(&seen_fast), counts(&seen_slow));
             prop_assert_eq!(fast, slow);
@@ -213,7 +367,7 @@ mod tests {
             let nr = nr.min(64 - start);
             let page: Vec<u32> = (start..start + nr).collect();
             let traffic = vec![Traffic::new(lines, 0, write); nr as usize];
-            let (mut fast, mut slow) = (table(&closed), table(&closed));
+            let (mut fast, mut slow) = (table(&[0, 1, 2, 3, 4], &closed), table(&[0, 1, 2, 3, 4], &closed));
             let (mut seen_fast, mut seen_slow) = (Seen::default(), Seen::default());
             let done = run_sweep(&mut fast, start, nr, Traffic::new(lines, 0, write), &mut seen_fast);
             prop_assert_eq!(done as usize, one_by_one(&mut slow, &page, &traffic, &mut seen_slow));

@@ -2,13 +2,14 @@
 
 use std::ops::Range;
 
+use base::math::round_to_u64;
 use base::{CpuId, MmId, Nanos, TaskId, Vm};
 use mm::Pte;
 use sched::Leave;
 use trace::{Advice, Event, Step};
 
 use crate::replay::{BLOCK, run_block, run_sweep};
-use crate::thread::{Activity, WaitFor};
+use crate::thread::{Activity, Role, User, WaitFor};
 use crate::world::{Barrier, World, cx, policy_of, vma_of};
 
 /// Most pages of a sweep that are replayed at a time.
@@ -30,16 +31,16 @@ impl World {
     /// Replays one block, or carries out one event, of the thread's stream.
     pub(crate) fn replay(&mut self, task: TaskId, cpu: CpuId, until: Nanos) {
         let user = self.threads[task].user();
-        match user.step.clone() {
-            Step::Points(points, range) => {
-                let rows = range.start + user.done..range.end;
-                if rows.is_empty() {
+        match &user.step {
+            Step::Points(_, range) => {
+                if range.start + user.done >= range.end {
                     self.next_step(task, cpu);
                 } else {
-                    self.replay_points(task, cpu, until, &points, rows);
+                    self.replay_points(task, cpu, until);
                 }
             }
             Step::Sweep(sweep) => {
+                let sweep = *sweep;
                 if user.done >= sweep.nr_pages as usize {
                     self.next_step(task, cpu);
                 } else {
@@ -47,6 +48,7 @@ impl World {
                 }
             }
             Step::Event(event) => {
+                let event = event.clone();
                 self.next_step(task, cpu);
                 self.event(task, cpu, event);
             }
@@ -67,14 +69,9 @@ impl World {
         }
     }
 
-    fn replay_points(
-        &mut self,
-        task: TaskId,
-        cpu: CpuId,
-        until: Nanos,
-        points: &trace::Points,
-        rows: Range<usize>,
-    ) {
+    /// Replays accesses of the step at hand, which are [`Step::Points`], until one of them takes the
+    /// slow path or time is up.
+    fn replay_points(&mut self, task: TaskId, cpu: CpuId, until: Nanos) {
         let budget_ns = until.since(self.cpus[cpu].clock).0 as f64;
         let thread = &mut self.threads[task];
         // Several blocks at a time only while they fill half of the time that is left: what the
@@ -85,39 +82,38 @@ impl World {
         } else {
             fitting.clamp(1, BLOCK)
         };
-        let end = rows.start + wanted.min(rows.len());
+        let User { step, done, seen, gathered, block, .. } = thread.user();
+        let Step::Points(points, range) = step else { return };
         let ptes = &mut self.memory.spaces[points.mm].ptes;
-        let user = thread.user();
-        let mut row = rows.start;
-        let mut slow = false;
-        while row < end && !slow {
+        let first = range.start + *done;
+        let end = range.end.min(first + wanted);
+        let mut row = first;
+        let mut slow = None;
+        while row < end && slow.is_none() {
             // After a slow access the next one is likely near, and what is gathered behind it is
             // gathered in vain.
-            let block = row..(row + user.block).min(end);
-            let done = run_block(
-                ptes,
-                &points.page[block.clone()],
-                &points.traffic[block.clone()],
-                &mut user.seen,
-            );
-            slow = done < block.len();
-            user.block = if slow {
-                (user.block / 2).max(SHORTEST_BLOCK)
-            } else {
-                (user.block * 2).min(BLOCK)
+            let rows = row..(row + *block).min(end);
+            let (page, traffic) = (&points.page[rows.clone()], &points.traffic[rows]);
+            let went = run_block(ptes, page, traffic, gathered, seen);
+            row += went;
+            slow = page.get(went).zip(traffic.get(went)).map(|(page, traffic)| Slow {
+                mm: points.mm,
+                page: *page,
+                write: traffic.is_write(),
+            });
+            *block = match slow {
+                Some(_) => (*block / 2).max(SHORTEST_BLOCK),
+                None => (*block * 2).min(BLOCK),
             };
-            row += done;
         }
-        let done = row - rows.start;
-        user.done += done;
-        if done > 0 {
-            let think: u64 = points.think_ns[rows.start..row].iter().map(|ns| u64::from(*ns)).sum();
+        *done += row - first;
+        if row > first {
+            let think: u64 = points.think_ns[first..row].iter().map(|ns| u64::from(*ns)).sum();
             let took = self.settle(task, cpu, think as f64);
-            self.threads[task].access_ns = (took / done as f64).max(0.1);
+            self.threads[task].access_ns = (took / (row - first) as f64).max(0.1);
         }
-        if slow {
-            let write = points.traffic[row].is_write();
-            self.slow_access(task, cpu, Slow { mm: points.mm, page: points.page[row], write });
+        if let Some(slow) = slow {
+            self.slow_access(task, cpu, slow);
         }
     }
 
@@ -147,34 +143,37 @@ impl World {
 
     /// Turns what a block saw into time and counts; returns the nanoseconds it took.
     fn settle(&mut self, task: TaskId, cpu: CpuId, think_ns: f64) -> f64 {
-        let nr_nodes = self.machine.nodes.len();
-        let local = self.machine.node_of(cpu).idx();
+        let local = self.machine.node_of(cpu);
         let thread = &mut self.threads[task];
+        let Role::User(user) = &mut thread.role else { return 0.0 };
         let (mut local_ns, mut remote_ns, mut queue_ns) = (0.0, 0.0, 0.0);
-        for node in thread.user().seen.nodes(nr_nodes).iter().map(base::NodeId::idx) {
+        for node in user.seen.nodes().iter() {
+            let (idle, queue) =
+                (thread.rates.idle_ns[node.idx()], thread.rates.queue_ns[node.idx()]);
+            let of_node = &mut thread.epoch_seen[node.idx()];
+            let (mut moved, mut touched) = (0, 0);
             for write in [false, true] {
-                let (accesses, lines) = thread.user().seen.of(node, write);
-                if accesses == 0 {
-                    continue;
-                }
-                let idle_ns = lines as f64 * thread.rates.idle_ns[node];
-                queue_ns += lines as f64 * thread.rates.queue_ns[node];
-                thread.epoch_seen[node][usize::from(write)] += lines;
-                let (moved, touched) = if node == local {
-                    local_ns += idle_ns;
-                    thread.lines_local += lines;
-                    (Vm::sim_lines_local, Vm::sim_accesses_local)
-                } else {
-                    remote_ns += idle_ns;
-                    thread.lines_remote += lines;
-                    (Vm::sim_lines_remote, Vm::sim_accesses_remote)
-                };
-                self.vmstat[moved] += lines;
-                self.vmstat[touched] += accesses;
-                self.vmstat[Vm::sim_accesses] += accesses;
+                let (accesses, lines) = user.seen.of(node.idx(), write);
+                // As a signed number: that conversion is an instruction, the other one is several.
+                let lines_f = lines as i64 as f64;
+                queue_ns += lines_f * queue;
+                *(if node == local { &mut local_ns } else { &mut remote_ns }) += lines_f * idle;
+                of_node[usize::from(write)] += lines;
+                moved += lines;
+                touched += accesses;
             }
+            let (lines, accesses) = if node == local {
+                thread.lines_local += moved;
+                (Vm::sim_lines_local, Vm::sim_accesses_local)
+            } else {
+                thread.lines_remote += moved;
+                (Vm::sim_lines_remote, Vm::sim_accesses_remote)
+            };
+            self.vmstat[lines] += moved;
+            self.vmstat[accesses] += touched;
+            self.vmstat[Vm::sim_accesses] += touched;
         }
-        thread.user().seen.clear(nr_nodes);
+        user.seen.clear();
         let took = local_ns + remote_ns + queue_ns + think_ns;
         let exact = took + thread.rounding_ns;
         let ran = exact as u64;
@@ -182,7 +181,7 @@ impl World {
         // The parts are rounded one by one; computing takes what rounding leaves.
         let mut left = ran;
         let mut part = |ns: f64| {
-            let part = (ns.round_ties_even() as u64).min(left);
+            let part = round_to_u64(ns).min(left);
             left -= part;
             Nanos(part)
         };
@@ -190,20 +189,14 @@ impl World {
         time.queueing += part(queue_ns);
         time.remote += part(remote_ns);
         time.local += part(local_ns);
-        self.vmstat[Vm::sim_user_ns] += ran;
         let compute = Nanos(left);
-        let others = Nanos(ran) - compute;
-        self.advance(task, cpu, compute, |time| &mut time.compute);
-        self.advance_counted(task, cpu, others);
+        time.compute += compute;
+        self.vmstat[Vm::sim_user_ns] += ran;
+        self.cpus[cpu].clock += Nanos(ran);
+        thread.clock = self.cpus[cpu].clock;
+        self.tasks[task].cpu_time += Nanos(ran);
+        self.sched.account_parts(cpu, [compute, Nanos(ran) - compute]);
         took
-    }
-
-    /// Advances the clocks by time that is in the task's split already.
-    fn advance_counted(&mut self, task: TaskId, cpu: CpuId, ran: Nanos) {
-        self.cpus[cpu].clock += ran;
-        self.threads[task].clock = self.cpus[cpu].clock;
-        self.tasks[task].cpu_time += ran;
-        self.sched.account(cpu, ran);
     }
 
     fn slow_access(&mut self, task: TaskId, cpu: CpuId, slow: Slow) {

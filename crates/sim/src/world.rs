@@ -18,7 +18,7 @@ use trace::{Convergence, Step};
 use crate::bandwidth::Bandwidth;
 use crate::event::Event;
 use crate::record::Recorder;
-use crate::replay::{BLOCK, Seen};
+use crate::replay::{BLOCK, Gathered, Seen};
 use crate::sampler::Sampler;
 use crate::spec::{EngineKnobs, Progress, RunSpec, SimError};
 use crate::thread::{Role, Thread, User};
@@ -227,6 +227,7 @@ impl World {
             policy: None,
             cursor: Cursor::default(),
             seen: Seen::default(),
+            gathered: Gathered::default(),
             block: BLOCK,
         };
         let role = Role::User(Box::new(user));
