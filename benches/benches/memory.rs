@@ -22,7 +22,7 @@ fn peak_bytes() -> Option<u64> {
 
 fn child(pages: u32) {
     let accesses = Accesses::zipf(pages, 0, 0.0);
-    let replayed = engine(&machine(1), "first-touch", accesses.workload(0));
+    let replayed = engine(&machine(1, 2), "first-touch", accesses.workload(0));
     assert_eq!(replayed, u64::from(pages));
     println!("{}", peak_bytes().unwrap_or(0));
 }

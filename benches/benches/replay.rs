@@ -42,7 +42,7 @@ fn main() {
         "{:>12} {:>8} {:>14} {:>14} {:>8}",
         "design", "slow", "engine ns", "bare CLOCK ns", "ratio"
     ));
-    let machine = machine(4);
+    let machine = machine(4, 2);
     let cases =
         ["first-touch", "interleave"].map(|design| [0.0, 0.001, 0.01].map(|slow| (design, slow)));
     for (design, slow) in cases.into_iter().flatten() {

@@ -150,12 +150,12 @@ pub fn bare_clock(ptes: &mut [Pte], points: &Points) -> u64 {
     misses
 }
 
-/// A machine of `nodes` nodes, 2 CPUs and 512 GiB each, for benchmarks.
-pub fn machine(nodes: usize) -> Arc<Machine> {
+/// A machine of `nodes` nodes, `cpus` CPUs and 512 GiB each, for benchmarks.
+pub fn machine(nodes: usize, cpus: usize) -> Arc<Machine> {
     let mut text = String::from("name = \"bench\"\ndescription = \"for benchmarks\"\n");
     for node in 0..nodes {
-        text +=
-            &format!("[[nodes]]\ncpus = \"{}-{}\"\nmemory = \"512GiB\"\n", 2 * node, 2 * node + 1);
+        let (first, last) = (cpus * node, cpus * (node + 1) - 1);
+        text += &format!("[[nodes]]\ncpus = \"{first}-{last}\"\nmemory = \"512GiB\"\n");
     }
     text += r#"
 [latency]
