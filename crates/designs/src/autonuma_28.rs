@@ -12,7 +12,7 @@
 //! splitting of huge pages before they move (they move whole, as in the published comparisons);
 //! the wake-up search's preference for a task's node.
 
-use base::{Bytes, CpuId, Nanos, Pages, TaskId};
+use base::{Bytes, CpuId, Nanos, NodeId, Pages, TaskId};
 use mm::{ScanOutcome, ScanPlan};
 use sched::Permit;
 use topology::Machine;
@@ -129,6 +129,10 @@ impl Placement for Autonuma28 {
 
     fn place_task(&mut self, cx: &mut Cx<'_>, task: TaskId, why: Placing) -> Option<Move> {
         (why == Placing::Tick).then(|| self.state.balance(cx, task)).flatten()
+    }
+
+    fn place_reason(&self, _task: TaskId, _to: NodeId) -> &'static str {
+        "larger share of its faults"
     }
 
     fn can_migrate_task(&mut self, cx: &mut Cx<'_>, task: TaskId, to: CpuId) -> Permit {

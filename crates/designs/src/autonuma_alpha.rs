@@ -147,6 +147,10 @@ impl Placement for AutonumaAlpha {
         (why == Placing::Tick).then(|| self.state.balance(cx, task)).flatten()
     }
 
+    fn place_reason(&self, _task: TaskId, _to: NodeId) -> &'static str {
+        "larger share of its faults"
+    }
+
     fn can_migrate_task(&mut self, cx: &mut Cx<'_>, task: TaskId, to: CpuId) -> Permit {
         self.state.permit(cx, task, to)
     }

@@ -51,6 +51,12 @@ pub trait Placement: Send {
         None
     }
 
+    /// In a word or two, what `to` is to a task that [`Placement::place_task`] has just sent there:
+    /// for whoever asks why it moved.
+    fn place_reason(&self, _task: TaskId, _to: NodeId) -> &'static str {
+        ""
+    }
+
     /// The node a new or woken task should be put on.
     fn preferred_node(&mut self, _cx: &mut Cx<'_>, _task: TaskId) -> Option<NodeId> {
         None

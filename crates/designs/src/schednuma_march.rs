@@ -262,6 +262,10 @@ impl Placement for SchednumaMarch {
         way_home(cx, task, home, |task| self.home_of(task))
     }
 
+    fn place_reason(&self, _task: TaskId, _to: NodeId) -> &'static str {
+        "home node"
+    }
+
     fn can_migrate_task(&mut self, cx: &mut Cx<'_>, task: TaskId, to: CpuId) -> Permit {
         permit(cx, task, self.home_of(task), to)
     }

@@ -55,7 +55,7 @@ impl Directory {
     }
 
     fn write(&self, comparison: &Comparison) -> Result<PathBuf, Error> {
-        let page = report::html::report(comparison).map_err(|error| Error::Write {
+        let page = report::html::report(comparison, None).map_err(|error| Error::Write {
             path: self.path.join(REPORT),
             source: io::Error::other(error),
         })?;

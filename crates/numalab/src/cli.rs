@@ -31,7 +31,7 @@ pub(crate) struct Cli {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// Colours in messages.
+    /// Colours in messages, and in what `explain` draws.
     #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
     pub(crate) color: ColorChoice,
     /// Progress on stderr; `auto` shows it on a terminal.
@@ -124,17 +124,20 @@ pub(crate) enum Command {
     /// Hold the program against closed forms, other programs, published tables and the real kernel
     #[command(after_help = "Example:\n  numalab validate --suite published --filter m-sri2 --json")]
     Validate(Validate),
-    /// Tell where the time of two designs went
+    /// Tell why one design is faster: where time went, where threads and memory were, what moved them
     #[command(after_help = "Example:\n  numalab explain results/main first-touch bind")]
     Explain(Explain),
     /// List the counters with their meaning
     #[command(after_help = "Example:\n  numalab counters | grep numa_")]
     Counters,
     /// Write the report of a result anew
-    #[command(after_help = "Example:\n  numalab report results/numa02")]
+    #[command(after_help = "Example:\n  numalab report results/numa02 --pair first-touch bind")]
     Report {
         /// Directory that `compare --out` wrote.
         dir: PathBuf,
+        /// Labels of the two designs to show side by side; left out, the baseline and the winner.
+        #[arg(long, num_args = 2, value_names = ["FIRST", "SECOND"])]
+        pair: Option<Vec<String>>,
     },
     /// Print a shell's completions
     #[command(
@@ -217,10 +220,11 @@ pub(crate) struct Validate {
 pub(crate) struct Explain {
     /// Directory that `compare --out` wrote.
     pub(crate) dir: PathBuf,
-    /// A design's label.
-    pub(crate) first: String,
+    /// A design's label; left out, the baseline is held against the winner.
+    #[arg(requires = "second")]
+    pub(crate) first: Option<String>,
     /// Another one's.
-    pub(crate) second: String,
+    pub(crate) second: Option<String>,
 }
 
 #[derive(Args, Debug)]

@@ -12,6 +12,8 @@ use crate::error::{self, Error};
 pub(crate) struct Ui {
     /// Whether problems may have colours.
     pub(crate) color: bool,
+    /// Whether results on stdout may have colours.
+    pub(crate) output_color: bool,
     pub(crate) message_format: MessageFormat,
     pub(crate) progress: ProgressChoice,
 }
@@ -20,14 +22,21 @@ impl Ui {
     /// As the global options say.
     pub(crate) fn of(global: &Global) -> Self {
         crate::log::start(global.log.as_ref());
-        let color = match global.color {
-            ColorChoice::Always => true,
-            ColorChoice::Never => false,
-            ColorChoice::Auto => {
-                anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never
-            }
+        let never = anstream::ColorChoice::Never;
+        let (color, output_color) = match global.color {
+            ColorChoice::Always => (true, true),
+            ColorChoice::Never => (false, false),
+            ColorChoice::Auto => (
+                anstream::AutoStream::choice(&io::stderr()) != never,
+                anstream::AutoStream::choice(&io::stdout()) != never,
+            ),
         };
-        Self { color, message_format: global.message_format, progress: global.progress }
+        Self {
+            color,
+            output_color,
+            message_format: global.message_format,
+            progress: global.progress,
+        }
     }
 
     /// Tells problems on stderr.

@@ -8,9 +8,11 @@
 use std::path::{Path, PathBuf};
 
 /// Pages with commands.
-const PAGES: [&str; 5] = [
+const PAGES: [&str; 6] = [
     "README.md",
     "docs/tutorial/first-comparison.md",
+    // Explains what the tutorial has run.
+    "docs/how-to/explain-a-difference.md",
     "docs/how-to/capture-and-import-a-trace.md",
     "docs/how-to/describe-a-machine.md",
     "docs/how-to/reproduce-a-published-row.md",

@@ -6,7 +6,7 @@ use std::path::Path;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let dir = std::env::args().nth(1).ok_or("which directory?")?;
     let comparison = results::sample::comparison();
-    let page = report::html::report(&comparison)?;
+    let page = report::html::report(&comparison, None)?;
     comparison.save(Path::new(&dir), &[("report.html", page.as_bytes())])?;
     Ok(())
 }

@@ -5,15 +5,26 @@ use std::collections::BTreeMap;
 use results::{Case, Comparison, time_split_s};
 
 use crate::figures::{decimals, plain};
+use crate::past::{Pair, queueing_s};
+use crate::strips::{Strips, strips};
 use crate::table::align;
 
 /// Most tasks that are listed one by one.
 const TASKS: usize = 64;
 
+/// Most shared bandwidths that are listed.
+const RESOURCES: usize = 8;
+
 /// Where the time of two designs went in `case`, in task seconds summed over the tasks, and what
-/// the second spends more or less; then which shared bandwidths were saturated. `None` where one
-/// of them has no finished run.
-pub fn explain(comparison: &Comparison, case: &Case, first: &str, second: &str) -> Option<String> {
+/// the second spends more or less; which shared bandwidths were saturated and queued for; each
+/// task; then, of one seed, where threads and memory were and what moved them. `None` where one of
+/// the designs has no finished run.
+pub fn explain(
+    comparison: &Comparison,
+    case: &Case,
+    [first, second]: [&str; 2],
+    how: Strips,
+) -> Option<String> {
     let (one, two) =
         (time_split_s(comparison, case, first)?, time_split_s(comparison, case, second)?);
     let head = |unit: &str| {
@@ -49,7 +60,17 @@ pub fn explain(comparison: &Comparison, case: &Case, first: &str, second: &str) 
     if lines.len() > 1 {
         text += &format!("\n{}\n", align(&lines).join("\n"));
     }
-    Some(text + &tasks(comparison, case, first, second))
+    let queueing = queueing_s(comparison, case, &[first, second], RESOURCES);
+    if !queueing.is_empty() {
+        let mut lines = vec![head("queueing for, task s")];
+        lines.extend(queueing.iter().map(|(name, times)| line(name, times[0], times[1], digits)));
+        text += &format!("\n{}\n", align(&lines).join("\n"));
+    }
+    text += &tasks(comparison, case, first, second);
+    if let Some(pair) = Pair::of(comparison, case, [first, second]) {
+        text += &strips(&pair, how);
+    }
+    Some(text)
 }
 
 /// Share of the time that each shared bandwidth was saturated, %, mean over seeds.
@@ -154,11 +175,13 @@ mod tests {
 
     use super::*;
 
+    const PLAIN: Strips = Strips { width: 80, color: false };
+
     #[test]
     fn explanation_adds_up() {
         let comparison = sample::comparison();
         let case = comparison.cases().remove(0);
-        let text = explain(&comparison, &case, "first-touch", "balancenuma").unwrap();
+        let text = explain(&comparison, &case, ["first-touch", "balancenuma"], PLAIN).unwrap();
         let figure = |line: &str, from_end: usize| -> f64 {
             text.lines()
                 .find(|found| found.starts_with(line))
@@ -173,7 +196,7 @@ mod tests {
         assert!(figure("remote memory", 0) < 0.0 && figure("hint faults", 0) > 0.0, "{text}");
         assert!((figure("all", 1) - figure("all", 2) - figure("all", 0)).abs() < 0.11, "{text}");
         assert!(text.contains("node 0 controller"), "{text}");
-        assert!(explain(&comparison, &case, "first-touch", "absent").is_none());
+        assert!(explain(&comparison, &case, ["first-touch", "absent"], PLAIN).is_none());
         insta::assert_snapshot!(text);
     }
 
@@ -199,6 +222,6 @@ mod tests {
             (15.0, 75.0, 50.0)
         );
         comparison.cells.iter_mut().for_each(|run| run.tasks = vec![results::Task::default(); 1]);
-        assert!(explain(&comparison, &case, "base", "base").unwrap().contains("lifetime"));
+        assert!(explain(&comparison, &case, ["base", "base"], PLAIN).unwrap().contains("lifetime"));
     }
 }

@@ -12,8 +12,10 @@ use serde_json::{Value, json};
 use crate::charts::{self, Figure};
 use crate::explain::saturation_pct;
 use crate::figures::{compact, decimals, grouped, plain};
+use crate::past::default_pair;
 use crate::table::{csv, group};
 use crate::timeline::{Timeline, timelines};
+use crate::why::{Why, why};
 
 /// A report that could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -56,18 +58,19 @@ struct Section {
     saturation: Table,
     tasks: Option<Figure>,
     timelines: Vec<Timeline>,
+    why: Option<Why>,
     counters: Table,
 }
 
 /// A table of the page; the first cell of a row is its head.
 #[derive(Default)]
-struct Table {
-    heads: Vec<String>,
-    rows: Vec<Line>,
+pub(crate) struct Table {
+    pub(crate) heads: Vec<String>,
+    pub(crate) rows: Vec<Line>,
 }
 
 #[derive(Default)]
-struct Line {
+pub(crate) struct Line {
     /// Explanation of the row, shown on demand.
     hint: String,
     cells: Vec<String>,
@@ -79,8 +82,9 @@ struct Machine {
     source: String,
 }
 
-/// Renders the report of a comparison.
-pub fn report(comparison: &Comparison) -> Result<String, Error> {
+/// Renders the report of a comparison. `pair` are the two designs whose difference it explains,
+/// else [`default_pair`].
+pub fn report(comparison: &Comparison, pair: Option<[&str; 2]>) -> Result<String, Error> {
     let rows = summary(comparison);
     let cases = group(&rows);
     let answers = verdicts(comparison);
@@ -90,7 +94,9 @@ pub fn report(comparison: &Comparison) -> Result<String, Error> {
         .zip(&answers)
         .enumerate()
         .map(|(index, ((case, rows), verdict))| {
-            section(index, comparison, case, rows, verdict, &designs)
+            let mut section = section(index, comparison, case, rows, verdict, &designs);
+            section.why = explained(index, comparison, case, pair);
+            section
         })
         .collect();
     let sweep = (cases.len() > 1).then(|| charts::sweep(&designs, &cases));
@@ -137,11 +143,12 @@ impl Section {
             .chain(&self.latency)
             .chain(&self.tasks)
             .chain(self.timelines.iter().flat_map(|timeline| &timeline.figures))
+            .chain(self.why.iter().flat_map(|why| &why.twins).flat_map(|twins| &twins.figures))
     }
 }
 
 impl Line {
-    fn of<T: Into<String>>(cells: impl IntoIterator<Item = T>) -> Self {
+    pub(crate) fn of<T: Into<String>>(cells: impl IntoIterator<Item = T>) -> Self {
         Self { hint: String::new(), cells: cells.into_iter().map(Into::into).collect() }
     }
 }
@@ -171,7 +178,23 @@ fn section(
         saturation: saturation_table(comparison, case, &present),
         tasks: charts::tasks(index, comparison, case, &present),
         timelines: timelines(index, comparison, case, designs),
+        why: None,
         counters: counter_table(comparison, case, &present),
+    }
+}
+
+fn explained(
+    index: usize,
+    comparison: &Comparison,
+    case: &Case,
+    pair: Option<[&str; 2]>,
+) -> Option<Why> {
+    match pair {
+        Some(pair) => why(index, comparison, case, pair),
+        None => {
+            let [first, second] = default_pair(comparison, case)?;
+            why(index, comparison, case, [&first, &second])
+        }
     }
 }
 
@@ -410,9 +433,9 @@ mod tests {
         comparison.experiment = evil.to_owned();
         comparison.drawings =
             vec![results::Drawing { machine: "m".to_owned(), svg: evil.to_owned() }];
-        let page = report(&comparison).unwrap();
+        let page = report(&comparison, None).unwrap();
         assert!(!page.contains("alert(1)</script>"));
-        let scripts = report(&sample::comparison()).unwrap().matches("</script>").count();
+        let scripts = report(&sample::comparison(), None).unwrap().matches("</script>").count();
         assert_eq!(page.matches("</script>").count(), scripts);
     }
 
@@ -420,13 +443,13 @@ mod tests {
     fn nothing_finished_still_makes_a_page() {
         let mut comparison = sample::elapsed(&[("base", &[10])]);
         comparison.cells[0].outcome = results::Outcome::OutOfMemory("wanted 1 page".to_owned());
-        assert!(report(&comparison).unwrap().contains("No design finished."));
-        report(&Comparison::default()).unwrap();
+        assert!(report(&comparison, None).unwrap().contains("No design finished."));
+        report(&Comparison::default(), None).unwrap();
     }
 
     #[test]
     fn tables_alone_tell_the_result() {
-        let page = report(&sample::comparison()).unwrap();
+        let page = report(&sample::comparison(), None).unwrap();
         for text in [
             "bind wins",
             "first-touch (baseline)",

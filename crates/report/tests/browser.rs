@@ -70,9 +70,12 @@ fn open(page: &str, width: u32) -> Option<Seen> {
 
 #[test]
 fn report_opens_without_errors_or_requests() {
-    let page = report::html::report(&results::sample::comparison()).unwrap();
+    let page = report::html::report(&results::sample::comparison(), None).unwrap();
     let charts = page.matches("class=\"chart\"").count();
-    assert!(charts >= 13, "six designs have a bandwidth chart each, and there are seven others");
+    assert!(
+        charts >= 19,
+        "six designs have a bandwidth chart each, there are seven others, and three heat maps of two designs"
+    );
     for width in [1280, 390] {
         let Some(seen) = open(&page, width) else { return };
         // The page's policy forbids every request, and a blocked one is a problem as an error is.
@@ -83,6 +86,57 @@ fn report_opens_without_errors_or_requests() {
             !seen.dom.contains("=\"MNaN") && !seen.dom.contains("translate(NaN"),
             "a chart has marks nowhere"
         );
+    }
+}
+
+/// A comparison of as many threads as a large machine has, that wander.
+fn many_threads() -> results::Comparison {
+    let mut comparison = results::sample::comparison();
+    comparison.cells.retain(|run| run.seed == 1);
+    for run in &mut comparison.cells {
+        let eight = run.history.threads.clone();
+        for copy in 1..6 {
+            let shifted = eight.iter().enumerate().map(|(place, thread)| {
+                let mut thread = thread.clone();
+                thread.name = format!("worker {}", 8 * copy + place);
+                thread.nodes.rotate_left(7 * copy);
+                thread
+            });
+            run.history.threads.extend(shifted);
+        }
+    }
+    comparison
+}
+
+#[test]
+fn heat_maps_of_many_threads_fit_a_phone() {
+    let page = report::html::report(&many_threads(), Some(["first-touch", "autonuma"])).unwrap();
+    // What is wider than the window is noted once all charts are drawn.
+    let measure = "<script>setInterval(() => { const root = document.documentElement; \
+                   root.dataset.wide = root.scrollWidth - innerWidth; \
+                   for (const name of ['threads-0-0', 'threads-0-1', 'memory-0-1', 'decisions-0-1']) { \
+                   const marks = document.querySelectorAll(`#${name} .mark-rect path`).length; \
+                   const labels = [...document.querySelectorAll(`#${name} .role-axis-label text`)] \
+                   .filter((text) => text.getAttribute('opacity') !== '0' && /worker|node|numa/.test(text.textContent)).length; \
+                   root.setAttribute('data-' + name, `${marks} ${labels}`); } }, 50);</script></body>";
+    // The last one: a library has the same word in a string.
+    let end = page.rfind("</body>").expect("a page ends");
+    let page = format!("{}{measure}", &page[..end]);
+    for width in [1280, 390] {
+        let Some(seen) = open(&page, width) else { return };
+        assert_eq!(seen.attribute("data-problems"), "");
+        assert!(seen.attribute("data-wide").parse::<i64>().unwrap() <= 0, "wider than {width}");
+        let counts = |name: &str| -> Vec<usize> {
+            let text = seen.attribute(name);
+            text.split(' ').map(|nr| nr.parse().unwrap()).collect()
+        };
+        assert_eq!(counts("data-threads-0-0")[0], 48, "threads that never move are one mark each");
+        assert!(counts("data-threads-0-1")[0] > 60);
+        for name in ["data-threads-0-0", "data-threads-0-1"] {
+            assert!(counts(name)[1] >= 12, "every fourth thread has its name");
+        }
+        assert!(counts("data-memory-0-1")[0] > 8 && counts("data-memory-0-1")[1] == 4);
+        assert_eq!(counts("data-decisions-0-1")[1], 1);
     }
 }
 
@@ -112,7 +166,7 @@ fn sweep() -> results::Comparison {
 
 #[test]
 fn a_sweep_with_gaps_opens_too() {
-    let page = report::html::report(&sweep()).unwrap();
+    let page = report::html::report(&sweep(), None).unwrap();
     let Some(seen) = open(&page, 1280) else { return };
     assert_eq!(seen.attribute("data-problems"), "");
     assert!(seen.console().is_empty(), "{:#?}", seen.console());
@@ -120,7 +174,8 @@ fn a_sweep_with_gaps_opens_too() {
 
 #[test]
 fn errors_and_requests_would_be_seen() {
-    let page = report::html::report(&results::sample::elapsed(&[("base", &[10, 11])])).unwrap();
+    let page =
+        report::html::report(&results::sample::elapsed(&[("base", &[10, 11])]), None).unwrap();
     let bad = "<script>fetch('http://127.0.0.1:9/').catch(() => {}); console.error('loud'); missing();</script></body>";
     let Some(seen) = open(&page.replace("</body>", bad), 1280) else { return };
     let problems = seen.attribute("data-problems");

@@ -3,8 +3,8 @@
 //! The document is compact, its keys stand in a fixed order, and `digest` and `wall` come last.
 //! `digest` is the SHA-256 of the document without them, so it can be checked with
 //! `sed 's/,"digest":"[0-9a-f]*","wall":{.*$/}/' run.json | tr -d '\n' | sha256sum`.
-//! Histograms are not in the document, only their percentiles and digests; they are in the
-//! interval logs beside it.
+//! Histograms and histories are not in the document, only their digests (and percentiles); they
+//! have files of their own beside it.
 
 use std::collections::BTreeMap;
 
@@ -16,8 +16,8 @@ use crate::latency::{Percentiles, empty_histogram, hex, histogram_digest};
 use crate::summary::summary;
 use crate::verdict::verdicts;
 use crate::{
-    Comparison, FailedCell, InputDigest, Latency, Outcome, ResourceUse, Run, Series, SummaryRow,
-    Task, Verdict, Wall,
+    Comparison, FailedCell, History, InputDigest, Latency, Outcome, ResourceUse, Run, Series,
+    SummaryRow, Task, Verdict, Wall,
 };
 
 /// Names the form of the document; another number means another meaning of a key.
@@ -65,6 +65,9 @@ struct Cell {
     tasks: Vec<Task>,
     resources: Vec<ResourceUse>,
     series: Vec<SeriesForm>,
+    /// Empty where there is none.
+    #[serde(default)]
+    history_sha256: String,
 }
 
 #[derive(Serialize)]
@@ -132,11 +135,12 @@ fn json_text(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("plain data with string keys always has a JSON form")
 }
 
-/// A document that was read back: a comparison whose histograms are still empty, and their
-/// digests by cell and class.
+/// A document that was read back: a comparison whose histograms and histories are still empty, and
+/// their digests by cell (and class).
 pub(crate) struct Parsed {
     pub(crate) comparison: Comparison,
     pub(crate) histogram_digests: Vec<Vec<String>>,
+    pub(crate) history_digests: Vec<String>,
 }
 
 /// Reads a document back and checks its digest.
@@ -148,9 +152,11 @@ pub(crate) fn from_json(text: &str) -> Result<Parsed, String> {
     }
     let mut cells = Vec::new();
     let mut histogram_digests = Vec::new();
+    let mut history_digests = Vec::new();
     for cell in stored.cells {
         histogram_digests
             .push(cell.latency.iter().map(|latency| latency.histogram_sha256.clone()).collect());
+        history_digests.push(cell.history_sha256.clone());
         cells.push(cell.into_run());
     }
     let comparison = Comparison {
@@ -163,7 +169,7 @@ pub(crate) fn from_json(text: &str) -> Result<Parsed, String> {
         failed: stored.failed,
         wall: stored.wall,
     };
-    Ok(Parsed { comparison, histogram_digests })
+    Ok(Parsed { comparison, histogram_digests, history_digests })
 }
 
 fn check_digest(text: &str) -> Result<(), String> {
@@ -201,6 +207,7 @@ impl Cell {
             tasks: run.tasks.clone(),
             resources: run.resources.clone(),
             series: run.series.iter().map(SeriesForm::of).collect(),
+            history_sha256: run.history.digest(),
         }
     }
 
@@ -228,6 +235,7 @@ impl Cell {
             resources: self.resources,
             work_done: self.work_done,
             outcome: self.outcome,
+            history: History::default(),
         }
     }
 }
@@ -271,6 +279,7 @@ mod tests {
         let mut parsed = from_json(&text).unwrap();
         for (read, written) in parsed.comparison.cells.iter_mut().zip(&comparison.cells) {
             read.latency = written.latency.clone();
+            read.history = written.history.clone();
         }
         assert!(to_json(&parsed.comparison).text == text);
     }

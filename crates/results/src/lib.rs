@@ -8,6 +8,7 @@
 mod comparison;
 mod error;
 mod estimate;
+mod history;
 mod hlog;
 mod json;
 mod latency;
@@ -22,6 +23,10 @@ mod verdict;
 pub use comparison::{Case, Comparison, Drawing, FailedCell, InputDigest, Wall};
 pub use error::Error;
 pub use estimate::{CONFIDENCE, Estimate, paired_p_value};
+pub use history::{
+    DecisionCounts, HintFaults, History, MemoryHistory, MoveCount, MoveReason, NodeMove, PageFlow,
+    Queueing, Scans, ThreadHistory,
+};
 pub use hlog::to_hlog;
 pub use json::{Json, to_json};
 pub use latency::{

@@ -6,6 +6,8 @@ use base::{Nanos, Vmstat};
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
+use crate::History;
+
 /// The result of one run: one design on one machine and workload with one seed.
 #[derive(Clone, Debug)]
 pub struct Run {
@@ -35,6 +37,8 @@ pub struct Run {
     pub work_done: u64,
     /// How it ended.
     pub outcome: Outcome,
+    /// Where threads and memory were, and what moved them.
+    pub history: History,
 }
 
 /// How a run ended.
@@ -168,4 +172,7 @@ pub struct ResourceUse {
     pub saturated: f64,
     /// Highest mean rate of an epoch as a share of its peak.
     pub peak_utilisation: f64,
+    /// Threads' time spent queueing for it, all together.
+    #[serde(rename = "queueing_ns", default)]
+    pub queueing: Nanos,
 }

@@ -4,8 +4,9 @@ use base::{Nanos, Rng, Vm, Vmstat, math, stream};
 
 use crate::latency::empty_histogram;
 use crate::{
-    Comparison, Drawing, InputDigest, Latency, Outcome, ResourceUse, Run, Series, Task, TimeSplit,
-    Wall,
+    Comparison, DecisionCounts, Drawing, HintFaults, History, InputDigest, Latency, MemoryHistory,
+    MoveCount, MoveReason, NodeMove, Outcome, PageFlow, Queueing, ResourceUse, Run, Scans, Series,
+    Task, ThreadHistory, TimeSplit, Wall,
 };
 
 /// Runs that differ by design, seed (1, 2, ...) and elapsed time in seconds only; the first
@@ -32,6 +33,7 @@ pub fn elapsed(designs: &[(&str, &[u64])]) -> Comparison {
                 resources: Vec::new(),
                 work_done: 0,
                 outcome: Outcome::Finished,
+                history: History::default(),
             });
         }
     }
@@ -178,6 +180,7 @@ fn run(shape: &Shape, seed: u64) -> Run {
         resources: resources(mean_local, seconds),
         work_done: 24_000,
         outcome: Outcome::Finished,
+        history: history(shape, seconds, seed),
     }
 }
 
@@ -275,9 +278,100 @@ fn resources(local: f64, seconds: f64) -> Vec<ResourceUse> {
                 bytes: 9e9 * seconds * load,
                 saturated: (load - 0.4).clamp(0.0, 1.0),
                 peak_utilisation: (0.4 + load).min(1.0),
+                queueing: Nanos::from_secs_f64(8.0 * seconds * 0.05 * (1.0 - local) * load),
             }
         })
         .collect()
+}
+
+/// Eight threads that wander, fewer and fewer under designs that migrate, and a heap that follows.
+fn history(shape: &Shape, seconds: f64, seed: u64) -> History {
+    let mut rng = stream(seed, "history", 0);
+    let at: Vec<Nanos> =
+        (1..=SAMPLES).map(|i| Nanos::from_secs_f64(seconds * i as f64 / SAMPLES as f64)).collect();
+    let decay: Vec<f64> =
+        at.iter().map(|at| math::exp(-at.as_secs_f64() / shape.settle_s)).collect();
+    let threads = (0..8).map(|number| wanderer(number, shape, &at, &decay, &mut rng)).collect();
+    let pages = (0..NODES).map(|node| heap(node, shape, &decay)).collect();
+    let (faults, moved) = (shape.hint_faults as u64, shape.pages_migrated as u64);
+    let migrations = (1..NODES as u8).map(|to| PageFlow {
+        rule: "numa_misplaced".to_owned(),
+        from: 0,
+        to,
+        folios: moved / 3,
+        pages: moved / 3,
+        failed: 3,
+    });
+    let scans = Scans {
+        space: "kv-store".to_owned(),
+        count: 40,
+        first: Nanos::from_secs(1),
+        last: Nanos::from_secs(12),
+        shortest: Nanos::from_ms(100),
+        longest: Nanos::from_secs(2),
+    };
+    let counts = decay.iter().map(|decay| (shape.pages_migrated / 40.0 * decay) as u64).collect();
+    let moves = shape.hint_faults > 0.0;
+    History {
+        at,
+        kept_one_in: 4,
+        threads,
+        memory: vec![MemoryHistory { name: "kv-store".to_owned(), pages }],
+        decisions: vec![DecisionCounts { kind: "numa_misplaced".to_owned(), counts }],
+        migrations: migrations.filter(|_| moves).collect(),
+        hint_faults: HintFaults {
+            local: faults / 2,
+            left: faults / 4,
+            sent: faults / 4,
+            waited: 0,
+        },
+        scans: std::iter::once(scans).filter(|_| moves).collect(),
+    }
+}
+
+fn wanderer(
+    number: usize,
+    shape: &Shape,
+    at: &[Nanos],
+    decay: &[f64],
+    rng: &mut Rng,
+) -> ThreadHistory {
+    let moves = shape.hint_faults > 0.0;
+    let mut node = if moves { rng.below(NODES as u64) as u8 } else { (number % NODES) as u8 };
+    let mut first_moves = Vec::new();
+    let mut nodes = Vec::new();
+    for (at, decay) in at.iter().zip(decay) {
+        if moves && rng.unit() < 0.15 * decay {
+            let from = std::mem::replace(&mut node, rng.below(NODES as u64) as u8);
+            if node != from {
+                let why = "preferred node".to_owned();
+                let reason = MoveReason::SchedMoveNuma;
+                first_moves.push(NodeMove { at: *at, from, to: node, reason, why });
+            }
+        }
+        nodes.push(node as i8);
+    }
+    let node = first_moves.len() as u64;
+    ThreadHistory {
+        name: format!("worker {number}"),
+        nodes,
+        moves: vec![
+            MoveCount { reason: MoveReason::LoadBalance, cpu: 9, node: 0 },
+            MoveCount { reason: MoveReason::SchedMoveNuma, cpu: node, node },
+        ],
+        first_moves,
+        queueing: vec![Queueing {
+            resource: "node 0 controller".to_owned(),
+            time: at.last().map_or(Nanos::ZERO, |end| Nanos(end.0 / 20)),
+        }],
+    }
+}
+
+/// Pages of the heap on a node: from node 0 three quarters go to the others where a design migrates.
+fn heap(node: usize, shape: &Shape, decay: &[f64]) -> Vec<u64> {
+    let spread = if shape.hint_faults > 0.0 { 0.75 } else { 0.0 };
+    let share = |away: f64| if node == 0 { 1.0 - away } else { away / 3.0 };
+    decay.iter().map(|decay| (share(spread * (1.0 - decay)) * 262_144.0) as u64).collect()
 }
 
 fn drawing() -> String {

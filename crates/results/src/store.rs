@@ -2,9 +2,10 @@
 //!
 //! | file | holds |
 //! | --- | --- |
-//! | `run.json` | everything but the histograms: manifest, cells, summary, verdicts, digest |
+//! | `run.json` | everything but histograms and histories: manifest, cells, summary, verdicts, digest |
 //! | `counters.parquet`, `series.parquet`, `tasks.parquet`, `summary.parquet` | tidy tables |
 //! | `latency/*.hlog` | HdrHistogram V2 interval logs, one per cell |
+//! | `history/*.json` | where threads and memory were and what moved them, one file per cell |
 //! | `machine-*.svg` | drawings of the machines |
 //!
 //! Every file is written beside its place first; only when all are complete do they take their
@@ -18,10 +19,11 @@ use tempfile::NamedTempFile;
 use crate::hlog::{from_hlog, to_hlog};
 use crate::json::{from_json, to_json};
 use crate::latency::histogram_digest;
-use crate::{Comparison, Drawing, Error, Run, tables};
+use crate::{Comparison, Drawing, Error, History, Run, tables};
 
 const MANIFEST: &str = "run.json";
 const LOGS: &str = "latency";
+const HISTORIES: &str = "history";
 
 /// Files that are complete but not yet in their places.
 #[derive(Default)]
@@ -98,6 +100,10 @@ impl Comparison {
             let log = to_hlog(run)
                 .map_err(|message| Error::write(&path, std::io::Error::other(message)))?;
             staged.add(&path, |file| file.write_all(&log))?;
+            if !run.history.is_empty() {
+                let json = run.history.to_json();
+                staged.add(&dir.join(history_name(index, run)), |file| writeln!(file, "{json}"))?;
+            }
         }
         for drawing in &self.drawings {
             staged.add(&dir.join(drawing_name(&drawing.machine)), |file| {
@@ -110,25 +116,28 @@ impl Comparison {
         let json = to_json(self).text;
         staged.add(&dir.join(MANIFEST), |file| writeln!(file, "{json}"))?;
         staged.commit()?;
-        self.remove_stale_logs(dir)
+        self.remove_stale(dir, LOGS, "hlog", log_name)?;
+        self.remove_stale(dir, HISTORIES, "json", history_name)
     }
 
-    /// Removes the logs of an earlier result that had other cells, so that whoever reads all logs
-    /// of the directory reads this result. Files of other names are not touched.
-    fn remove_stale_logs(&self, dir: &Path) -> Result<(), Error> {
-        let logs = dir.join(LOGS);
-        if !logs.is_dir() {
+    /// Removes the files of an earlier result's other cells from `folder`, so that whoever reads all
+    /// of them reads this result. Files of other names are not touched.
+    fn remove_stale(
+        &self,
+        dir: &Path,
+        folder: &str,
+        kind: &str,
+        name: fn(usize, &Run) -> PathBuf,
+    ) -> Result<(), Error> {
+        let folder = dir.join(folder);
+        if !folder.is_dir() {
             return Ok(());
         }
-        let current: Vec<PathBuf> = self
-            .cells
-            .iter()
-            .enumerate()
-            .map(|(index, run)| dir.join(log_name(index, run)))
-            .collect();
-        for entry in fs_err::read_dir(&logs).map_err(|error| Error::write(&logs, error))? {
-            let path = entry.map_err(|error| Error::write(&logs, error))?.path();
-            if is_log_name(&path) && !current.contains(&path) {
+        let cells = self.cells.iter().enumerate();
+        let current: Vec<PathBuf> = cells.map(|(index, run)| dir.join(name(index, run))).collect();
+        for entry in fs_err::read_dir(&folder).map_err(|error| Error::write(&folder, error))? {
+            let path = entry.map_err(|error| Error::write(&folder, error))?.path();
+            if is_cell_name(&path, kind) && !current.contains(&path) {
                 fs_err::remove_file(&path).map_err(|error| Error::write(&path, error))?;
             }
         }
@@ -147,6 +156,13 @@ impl Comparison {
         {
             let path = dir.join(log_name(index, run));
             load_histograms(&path, run, digests)?;
+        }
+        for (index, (run, digest)) in
+            comparison.cells.iter_mut().zip(&parsed.history_digests).enumerate()
+        {
+            if !digest.is_empty() {
+                run.history = load_history(&dir.join(history_name(index, run)), digest)?;
+            }
         }
         comparison.drawings = load_drawings(dir, &comparison)?;
         Ok(comparison)
@@ -176,6 +192,16 @@ fn load_histograms(path: &Path, run: &mut Run, digests: &[String]) -> Result<(),
     Ok(())
 }
 
+fn load_history(path: &Path, digest: &str) -> Result<History, Error> {
+    let text = fs_err::read_to_string(path)
+        .map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    let history = History::from_json(&text).map_err(|message| Error::format(path, message))?;
+    if history.digest() != digest {
+        return Err(Error::format(path, format!("it is not the history of {MANIFEST}")));
+    }
+    Ok(history)
+}
+
 /// Drawings that are there; a result is complete without them.
 fn load_drawings(dir: &Path, comparison: &Comparison) -> Result<Vec<Drawing>, Error> {
     let mut drawings: Vec<Drawing> = Vec::new();
@@ -192,14 +218,24 @@ fn load_drawings(dir: &Path, comparison: &Comparison) -> Result<Vec<Drawing>, Er
 
 /// Log of the cell at `index`: `latency/0003-balancenuma-seed4.hlog`.
 fn log_name(index: usize, run: &Run) -> PathBuf {
-    Path::new(LOGS).join(format!("{index:04}-{}-seed{}.hlog", file_word(&run.design), run.seed))
+    Path::new(LOGS).join(cell_name(index, run, "hlog"))
 }
 
-/// Whether [`log_name`] gives names like this.
-fn is_log_name(path: &Path) -> bool {
+/// History of the cell at `index`: `history/0003-balancenuma-seed4.json`.
+fn history_name(index: usize, run: &Run) -> PathBuf {
+    Path::new(HISTORIES).join(cell_name(index, run, "json"))
+}
+
+fn cell_name(index: usize, run: &Run, kind: &str) -> String {
+    format!("{index:04}-{}-seed{}.{kind}", file_word(&run.design), run.seed)
+}
+
+/// Whether [`cell_name`] gives names like this.
+fn is_cell_name(path: &Path, kind: &str) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let index = name.split('-').next().unwrap_or_default();
-    let seed = name.strip_suffix(".hlog").and_then(|stem| stem.rsplit_once("-seed"));
+    let seed = name.strip_suffix(kind).and_then(|stem| stem.strip_suffix('.'));
+    let seed = seed.and_then(|stem| stem.rsplit_once("-seed"));
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     index.len() >= 4 && digits(index) && seed.is_some_and(|(_, seed)| digits(seed))
 }
@@ -308,6 +344,25 @@ mod tests {
         assert!(error.to_string().contains("is not the histogram"), "{error}");
         fs_err::remove_file(log(1)).unwrap();
         assert!(matches!(Comparison::load(dir.path()), Err(Error::Read { .. })));
+    }
+
+    #[test]
+    fn histories_are_read_back_checked_and_cleared_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut comparison = sample::comparison();
+        comparison.cells.truncate(2);
+        comparison.save(dir.path(), &[]).unwrap();
+        let read = Comparison::load(dir.path()).unwrap();
+        assert!(!read.cells[1].history.is_empty());
+        assert_eq!(read.cells[1].history, comparison.cells[1].history);
+        let path = |index: usize| dir.path().join(history_name(index, &comparison.cells[index]));
+        let other = fs_err::read_to_string(path(0)).unwrap().replacen("worker 3", "worker 9", 1);
+        write_file(&path(0), other.as_bytes()).unwrap();
+        let error = Comparison::load(dir.path()).unwrap_err();
+        assert!(error.to_string().contains("not the history"), "{error}");
+        sample::elapsed(&[("base", &[10])]).save(dir.path(), &[]).unwrap();
+        assert!(!path(0).exists() && !path(1).exists());
+        Comparison::load(dir.path()).unwrap();
     }
 
     fn leftovers(dir: &Path) -> Vec<PathBuf> {

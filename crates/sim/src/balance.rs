@@ -3,9 +3,11 @@
 use base::{CpuId, Nanos, TaskId, Vm};
 use des::Phase;
 use designs::Cx;
+use results::MoveReason;
 use sched::{TaskMove, TaskState};
 
 use crate::event::Event;
+use crate::history::Moved;
 use crate::thread::Activity;
 use crate::world::World;
 
@@ -28,7 +30,7 @@ impl World {
     pub(crate) fn pull(&mut self, cpu: CpuId, now: Nanos) -> bool {
         let found = with_permit!(self, now, |sched, permit, rng| sched
             .newidle_balance(cpu, now, permit, rng));
-        found.is_some_and(|found| self.apply_move(found, now))
+        found.is_some_and(|found| self.apply_move(found, now, MoveReason::NewidleBalance, ""))
     }
 
     /// Puts the CPU's next balance pass into the queue, unless an earlier one is pending.
@@ -55,7 +57,9 @@ impl World {
             let moves = with_permit!(self, now, |sched, permit, rng| sched
                 .periodic_balance(cpu, level, now, permit, rng));
             for found in moves {
-                self.apply_move(found, now);
+                let reason =
+                    if found.running { MoveReason::ActiveBalance } else { MoveReason::LoadBalance };
+                self.apply_move(found, now, reason, "");
             }
         }
         let next = now + Nanos::from_us(100);
@@ -63,7 +67,13 @@ impl World {
     }
 
     /// Carries out a move of the balancer or of a design; whether it was still possible.
-    pub(crate) fn apply_move(&mut self, found: TaskMove, now: Nanos) -> bool {
+    pub(crate) fn apply_move(
+        &mut self,
+        found: TaskMove,
+        now: Nanos,
+        reason: MoveReason,
+        why: &'static str,
+    ) -> bool {
         if found.running {
             self.record_lines(found.task, found.from);
         }
@@ -71,38 +81,53 @@ impl World {
         if !self.sched.apply(found, now) {
             return false;
         }
-        self.count_move(found.task, found.from, found.to);
+        self.count_move(found.task, found.from, found.to, (now, reason, why));
         self.kick(found.to, now);
         true
     }
 
-    /// Exchanges the CPUs of two tasks at a design's request.
-    pub(crate) fn swap_tasks(&mut self, a: TaskId, b: TaskId, now: Nanos) {
+    /// Exchanges the CPUs of two tasks at a design's request; whether that was possible. `why` is
+    /// what the design says of the first one's new place.
+    pub(crate) fn swap_tasks(
+        &mut self,
+        a: TaskId,
+        b: TaskId,
+        now: Nanos,
+        why: &'static str,
+    ) -> bool {
         let (cpu_a, cpu_b) = (self.sched.cpu_of(a), self.sched.cpu_of(b));
         let runnable =
             |task| matches!(self.sched.state(task), TaskState::Queued | TaskState::Running);
         let fits = self.tasks[a].allowed.contains(cpu_b) && self.tasks[b].allowed.contains(cpu_a);
         if a == b || cpu_a == cpu_b || !fits || !runnable(a) || !runnable(b) {
-            return;
+            return false;
         }
         self.record_lines(a, cpu_a);
         self.record_lines(b, cpu_b);
         let now = now.max(self.threads[a].clock).max(self.threads[b].clock);
         self.sched.swap(a, b, now);
-        self.count_move(a, cpu_a, cpu_b);
-        self.count_move(b, cpu_b, cpu_a);
+        let swap = MoveReason::SchedSwapNuma;
+        self.count_move(a, cpu_a, cpu_b, (now, swap, why));
+        self.count_move(b, cpu_b, cpu_a, (now, swap, "made room"));
         self.vmstat[Vm::sim_task_swaps] += 1;
         self.want_epoch(now);
+        true
     }
 
     /// Counts a move and charges the mover with refilling its caches.
-    fn count_move(&mut self, task: TaskId, from: CpuId, to: CpuId) {
+    fn count_move(
+        &mut self,
+        task: TaskId,
+        from: CpuId,
+        to: CpuId,
+        (at, reason, why): (Nanos, MoveReason, &'static str),
+    ) {
         self.vmstat[Vm::sim_task_migrations] += 1;
-        let thread = &mut self.threads[task];
-        if self.machine.node_of(from) != self.machine.node_of(to) {
+        let (from, to_node) = (self.machine.node_of(from), self.machine.node_of(to));
+        if from != to_node {
             self.vmstat[Vm::sim_task_migrations_cross_node] += 1;
-            thread.node_migrations += 1;
         }
+        self.note_move(Moved { task, at, from, to: to_node, reason, why });
         self.cpus[to].stolen += self.machine.costs.task_migration;
     }
 
@@ -130,9 +155,10 @@ impl World {
             let clock = |task: TaskId| self.threads[task].clock;
             let now = now.max(clock(task)).max(other.map_or(now, clock));
             let displaced = self.sched.exchange(task, to, now);
-            self.count_move(task, from, to);
+            let how = (now, MoveReason::Daemon, "");
+            self.count_move(task, from, to, how);
             if let Some(other) = displaced {
-                self.count_move(other, to, from);
+                self.count_move(other, to, from, how);
             }
             self.want_epoch(now);
         }

@@ -32,6 +32,8 @@ pub(crate) struct Rates {
     pub(crate) latency_ns: Vec<f64>,
     /// What sharing adds to the time per line on average.
     pub(crate) queue_ns: Vec<f64>,
+    /// Index of the shared bandwidth that a line waits for, where it waits.
+    pub(crate) waits_for: Vec<Option<u16>>,
     /// Lines in flight: a line waits this many times longer than it holds its thread up (Little's
     /// law).
     pub(crate) lines_in_flight: f64,
@@ -52,6 +54,7 @@ impl Rates {
             idle_ns: vec![0.0; nr_nodes],
             latency_ns: vec![0.0; nr_nodes],
             queue_ns: vec![0.0; nr_nodes],
+            waits_for: vec![None; nr_nodes],
             lines_in_flight: 1.0,
             utilisation: 0.0,
             bytes_per_s: 0.0,
@@ -391,6 +394,10 @@ impl World {
             let factor = if limit.is_some() { 1.0 } else { factors[node] };
             rates.idle_ns[node.idx()] = idle;
             rates.latency_ns[node.idx()] = machine.idle_latency_ns[(from, node)] * factor;
+            rates.waits_for[node.idx()] = match limit {
+                Some(id) => Some(id.0),
+                None => self.bandwidth.controllers[node].map(|controller| controller as u16),
+            };
             rates.queue_ns[node.idx()] = match limit {
                 None => line_time_ns(machine, demand, node, factor) - idle,
                 Some(_) if crossing > 0.0 => extra * on_limit(node) / crossing,

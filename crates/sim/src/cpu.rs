@@ -2,8 +2,10 @@
 
 use base::{CpuId, Nanos, TaskId, Vm};
 use designs::{Move, Placing};
+use results::MoveReason;
 use sched::TaskMove;
 
+use crate::history::Kind;
 use crate::record::Latent;
 use crate::thread::{Activity, Role};
 use crate::world::{World, cx};
@@ -177,13 +179,21 @@ impl World {
     pub(crate) fn place(&mut self, task: TaskId, why: Placing) {
         let cpu = self.sched.cpu_of(task);
         let now = self.cpus[cpu].clock;
-        match self.design.place_task(&mut cx!(self, now), task, why) {
-            None => {}
-            Some(Move::To(to)) => {
+        let Some(place) = self.design.place_task(&mut cx!(self, now), task, why) else { return };
+        let moved = match place {
+            Move::To(to) => {
                 let running = self.sched.current(cpu) == Some(task);
-                self.apply_move(TaskMove { task, from: cpu, to, running }, now);
+                let reason = self.design.place_reason(task, self.machine.node_of(to));
+                let found = TaskMove { task, from: cpu, to, running };
+                self.apply_move(found, now, MoveReason::SchedMoveNuma, reason)
             }
-            Some(Move::Swap(other)) => self.swap_tasks(task, other, now),
+            Move::Swap(other) => {
+                let reason = self.design.place_reason(task, self.sched.node_of(other));
+                self.swap_tasks(task, other, now, reason)
+            }
+        };
+        if !moved {
+            self.decisions.count(Kind::Stick);
         }
     }
 }

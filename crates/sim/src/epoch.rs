@@ -1,8 +1,10 @@
 //! An epoch: rates are found, then every CPU runs to its end.
 
 use base::{CpuId, Nanos, TaskId};
+use results::MoveReason;
 
 use crate::event::Event;
+use crate::history::Moved;
 use crate::record::Latent;
 use crate::thread::WaitFor;
 use crate::world::World;
@@ -74,7 +76,13 @@ impl World {
             WaitFor::Barrier(_) | WaitFor::Timer => time.sleep += waited,
         }
         self.threads[task].clock = self.threads[task].clock.max(now);
+        let from = self.sched.cpu_of(task);
         let cpu = self.wake_cpu(task, now);
+        if cpu != from {
+            let (from, to) = (self.machine.node_of(from), self.machine.node_of(cpu));
+            let reason = MoveReason::WakeUp;
+            self.note_move(Moved { task, at: now, from, to, reason, why: "" });
+        }
         self.sched.enqueue(task, cpu, now);
         self.kick(cpu, now);
     }

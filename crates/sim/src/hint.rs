@@ -43,14 +43,15 @@ impl World {
         let now = self.cpus[cpu].clock;
         let verdict = self.design.hint_fault(&mut cx!(self, now), &fault);
         self.memory.folios.set_word(folio, verdict.word);
+        let to = verdict
+            .migrate_to
+            .filter(|to| *to != fault.page_node && self.machine.nodes.get(*to).is_some());
+        self.decisions.hint_fault(fault.waited, fault.node == fault.page_node, to.is_some());
         if fault.waited {
             self.wait_for_migration(task, cpu, folio);
             return;
         }
-        match verdict
-            .migrate_to
-            .filter(|to| *to != fault.page_node && self.machine.nodes.get(*to).is_some())
-        {
+        match to {
             Some(to) => self.migrate(task, cpu, folio, to),
             None => self.memory.open(folio),
         }
@@ -146,6 +147,8 @@ impl World {
         to: NodeId,
         moved: bool,
     ) {
+        let by_kthread = !self.threads[task].is_user();
+        self.decisions.folio_moved(by_kthread, order, (from, to), moved);
         let pages = order.pages();
         let huge = u64::from(order == Order::Huge);
         if moved {
@@ -187,6 +190,7 @@ impl World {
     /// Walks page tables as the design asked, and goes on as long as it asks for more, at the cost
     /// of `task`.
     pub(crate) fn scan(&mut self, task: TaskId, cpu: CpuId, plan: &ScanPlan) {
+        self.decisions.scan(plan.mm, self.cpus[cpu].clock);
         let mut next = Some(*plan);
         while let Some(plan) = next {
             next = self.walk(task, cpu, &plan);

@@ -19,6 +19,7 @@ mod epoch;
 mod event;
 mod fault;
 mod hint;
+mod history;
 mod kthread;
 mod record;
 mod replay;

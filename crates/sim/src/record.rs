@@ -157,10 +157,15 @@ impl World {
                 let count = std::mem::take(count);
                 if count > 0 {
                     let remote = NodeId::from_idx(node) != local;
+                    let queue_ns = thread.rates.queue_ns[node];
+                    if let Some(resource) = thread.rates.waits_for[node].filter(|_| queue_ns > 0.0)
+                    {
+                        thread.queued_ns.resize(self.machine.resources.len(), 0.0);
+                        thread.queued_ns[usize::from(resource)] += count as f64 * queue_ns;
+                    }
                     let idle_ns = thread.rates.latency_ns[node];
                     let held_back = thread.rates.utilisation > 0.0;
-                    let wait_ns =
-                        if held_back { thread.rates.queue_ns[node] * in_flight } else { 0.0 };
+                    let wait_ns = if held_back { queue_ns * in_flight } else { 0.0 };
                     self.recorder.lines(
                         remote,
                         write == 1,
@@ -224,10 +229,15 @@ impl World {
             lines_local: thread.lines_local,
             lines_remote: thread.lines_remote,
             cpu_migrations: self.sched.nr_migrations(id),
-            node_migrations: thread.node_migrations,
+            node_migrations: self.decisions.node_moves(id),
         });
         let tasks = tasks.collect();
-        let (series, resources) = self.sampler.finish(&self.machine, elapsed);
+        let history = self.take_history(elapsed);
+        let (series, mut resources) = self.sampler.finish(&self.machine, elapsed);
+        for (idx, resource) in resources.iter_mut().enumerate() {
+            let queued = self.threads.iter().filter_map(|thread| thread.queued_ns.get(idx));
+            resource.queueing = Nanos::from_f64(queued.sum());
+        }
         Run {
             design,
             machine: self.machine.name.clone(),
@@ -242,6 +252,7 @@ impl World {
             resources,
             work_done: self.work_done,
             outcome: self.outcome,
+            history,
         }
     }
 }

@@ -9,6 +9,7 @@ use results::{ResourceUse, Series};
 use topology::{Machine, ResourceKind};
 
 use crate::bandwidth::Bandwidth;
+use crate::history::Whereabouts;
 use crate::world::World;
 
 /// Most samples kept.
@@ -23,10 +24,8 @@ pub(crate) struct Sampler {
     /// Bytes through each resource so far, at each sample.
     bytes: Vec<Vec<f64>>,
     resources: Vec<Used>,
-    /// Node of each thread at each sample; 255 while it is not running anywhere.
-    threads: Vec<Vec<u8>>,
-    /// Resident pages of each space by node at each sample.
-    memory: Vec<Vec<u64>>,
+    /// What the history is made from.
+    pub(crate) seen: Whereabouts,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -45,8 +44,7 @@ impl Sampler {
             stats: Vec::new(),
             bytes: Vec::new(),
             resources: vec![Used::default(); machine.resources.len()],
-            threads: Vec::new(),
-            memory: Vec::new(),
+            seen: Whereabouts { kept_one_in: 1, ..Whereabouts::default() },
         }
     }
 
@@ -77,8 +75,11 @@ impl Sampler {
         every_other(&mut self.at);
         every_other(&mut self.stats);
         every_other(&mut self.bytes);
-        every_other(&mut self.threads);
-        every_other(&mut self.memory);
+        every_other(&mut self.seen.at);
+        every_other(&mut self.seen.threads);
+        every_other(&mut self.seen.memory);
+        every_other(&mut self.seen.totals);
+        self.seen.kept_one_in *= 2;
         self.interval = self.interval * 2;
     }
 
@@ -110,6 +111,7 @@ impl Sampler {
                 bytes: used.bytes,
                 saturated: (used.saturated_ns as f64 / 1e9 / total).min(1.0),
                 peak_utilisation: used.peak,
+                queueing: Nanos::ZERO,
             });
         (series, uses.collect())
     }
@@ -169,11 +171,13 @@ impl World {
             }
         };
         let threads = self.threads.enumerate().filter(|(_, thread)| thread.is_user());
-        sampler.threads.push(threads.map(node_of).collect());
+        sampler.seen.at.push(now);
+        sampler.seen.totals.push(*self.decisions.totals());
+        sampler.seen.threads.push(threads.map(node_of).collect());
         let nodes = self.machine.nodes.len();
         let resident =
             self.spaces.ids().flat_map(|mm| self.memory.resident_by_node(mm).iter().take(nodes));
-        sampler.memory.push(resident.copied().collect());
+        sampler.seen.memory.push(resident.copied().collect());
         if sampler.at.len() > MOST {
             sampler.thin_out();
         }

@@ -257,7 +257,7 @@ impl World {
             Ok(needed) => {
                 self.tasks[task].allowed = mask;
                 if let Some(needed) = needed {
-                    self.apply_move(needed, now);
+                    self.apply_move(needed, now, results::MoveReason::SetAffinity, "");
                 }
             }
             Err(_) => {

@@ -30,7 +30,8 @@ pub(crate) struct Thread {
     pub(crate) time: TimeSplit,
     pub(crate) lines_local: u64,
     pub(crate) lines_remote: u64,
-    pub(crate) node_migrations: u64,
+    /// Time spent queueing for each shared bandwidth.
+    pub(crate) queued_ns: Vec<f64>,
     /// What was below a nanosecond when time was last rounded.
     pub(crate) rounding_ns: f64,
 }
@@ -133,7 +134,7 @@ impl Thread {
             time: TimeSplit::default(),
             lines_local: 0,
             lines_remote: 0,
-            node_migrations: 0,
+            queued_ns: Vec::new(),
             rounding_ns: 0.0,
         }
     }

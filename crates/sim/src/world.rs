@@ -17,6 +17,7 @@ use trace::{Convergence, Step};
 
 use crate::bandwidth::Bandwidth;
 use crate::event::Event;
+use crate::history::Decisions;
 use crate::record::Recorder;
 use crate::replay::{BLOCK, Gathered, Seen};
 use crate::sampler::Sampler;
@@ -48,6 +49,7 @@ pub(crate) struct World {
     pub(crate) vmstat: Vmstat,
     pub(crate) recorder: Recorder,
     pub(crate) sampler: Sampler,
+    pub(crate) decisions: Decisions,
     pub(crate) rng: Streams,
     /// The kernel threads of the design, in its order.
     pub(crate) kthreads: Vec<TaskId>,
@@ -178,6 +180,7 @@ impl World {
             vmstat: Vmstat::default(),
             recorder: Recorder::new(),
             sampler: Sampler::new(&machine, knobs.sample_interval),
+            decisions: Decisions::default(),
             rng: Streams {
                 design: stream(seed, "design", 0),
                 balance: stream(seed, "sched.balance", 0),
@@ -211,6 +214,8 @@ impl World {
             world.add_user(idx, thread)?;
         }
         world.add_kthreads()?;
+        let names = world.memory.spaces.iter().map(|space| space.name.clone());
+        world.decisions.prepare(world.threads.len(), names);
         Ok(world)
     }
 

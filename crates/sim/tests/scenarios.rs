@@ -16,6 +16,11 @@ use trace::{
 /// Two nodes of two CPUs, 64 MiB each. A line takes 64 ns alone, locally; twice that remotely; a
 /// node's memory serves what three local threads ask.
 fn machine() -> Arc<Machine> {
+    machine_with_link("1GB/s")
+}
+
+/// The same with another link.
+fn machine_with_link(one_way: &str) -> Arc<Machine> {
     let text = r#"
 name = "tiny"
 description = "two nodes"
@@ -39,7 +44,8 @@ thp = "never"
 hz = 250
 min_free_kbytes = 256
 "#;
-    match topology::parse("tiny.toml", text) {
+    let text = text.replace("\"1GB/s\"\nboth", &format!("\"{one_way}\"\nboth"));
+    match topology::parse("tiny.toml", &text) {
         Ok(machine) => Arc::new(machine),
         Err(problems) => panic!("{}", problems.render(false)),
     }
@@ -262,6 +268,69 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (1u64..3_000_000).prop_map(|ns| Step::Event(Event::Sleep(Nanos(ns)))),
         1 => (1u64..3_000_000).prop_map(|ns| Step::Event(Event::Compute(Nanos(ns)))),
     ]
+}
+
+#[test]
+fn the_history_tells_where_everything_was_and_what_moved_it() {
+    let nr = 4 * MIB_PAGES;
+    // The first thread touches all memory on node 0 and stays for over a second; then both are on
+    // node 1, and one comes back.
+    let barrier = || Step::Event(Event::Barrier { id: 0, parties: 2 });
+    let touch = vec![on_node(0), sweep(0, nr), barrier()];
+    let first =
+        [touch, vec![sweep(0, nr); 400], vec![on_node(1)], vec![sweep(0, nr); 1500]].concat();
+    let second = [
+        vec![on_node(1), barrier()],
+        vec![sweep(0, nr); 1500],
+        vec![on_node(0)],
+        vec![sweep(0, nr); 500],
+    ];
+    let run = run(workload(u64::from(nr), vec![first, second.concat()]), "balancenuma");
+    let history = &run.history;
+    assert_eq!(history.at.last(), Some(&run.elapsed));
+    for (thread, task) in history.threads.iter().zip(&run.tasks) {
+        let (cpu, node) = thread.nr_moves();
+        assert_eq!((cpu, node), (task.cpu_migrations, task.node_migrations), "{}", thread.name);
+        let queued: u64 = thread.queueing.iter().map(|one| one.time.0).sum();
+        let all = task.time.queueing.0;
+        assert!(queued.abs_diff(all) <= 1_000 + all / 1_000, "{queued} of {all} ns");
+    }
+    let last_seen = |thread: usize| history.threads[thread].nodes.iter().rfind(|node| **node >= 0);
+    assert_eq!([last_seen(0), last_seen(1)], [Some(&1), Some(&0)]);
+    let moved = &history.threads[1].first_moves;
+    let last = moved.last().expect("it moved");
+    assert_eq!((last.from, last.to, last.reason), (1, 0, results::MoveReason::SetAffinity));
+    let pages = &history.memory[0].pages;
+    let now: Vec<u64> = pages.iter().map(|node| *node.last().expect("samples")).collect();
+    assert_eq!(now.iter().sum::<u64>(), u64::from(nr));
+    assert!(pages[0].contains(&u64::from(nr)), "all memory began on node 0");
+    let flows = history.migrations.iter().map(|flow| flow.pages).sum::<u64>();
+    assert_eq!(flows, run.vmstat[Vm::numa_pages_migrated]);
+    assert!(flows > 0, "memory came to the threads");
+    let faults = history.hint_faults;
+    let all = faults.local + faults.left + faults.sent + faults.waited;
+    assert_eq!(all, run.vmstat[Vm::numa_hint_faults]);
+    let over_time = history.decisions.iter().find(|one| one.kind == "numa_misplaced");
+    assert_eq!(over_time.map(|one| one.counts.iter().sum()), Some(flows), "base pages");
+    assert!(history.scans[0].count > 0 && history.scans[0].shortest <= history.scans[0].longest);
+}
+
+#[test]
+fn queueing_is_put_down_to_what_is_full() {
+    // Memory on node 0, both threads on node 1: a link of 0.6 GB/s where each would take 0.5 GB/s,
+    // so each waits for 40 % of its time.
+    let touch = vec![on_node(0), sweep(0, 2 * MIB_PAGES), on_node(1)];
+    let threads = vec![[touch, vec![sweep(0, 2 * MIB_PAGES); 200]].concat(); 2];
+    let workload = workload(2 * u64::from(MIB_PAGES), threads);
+    let machine = machine_with_link("0.6GB/s");
+    let run = try_run(&machine, workload, "first-touch", EngineKnobs::default());
+    let run = run.expect("the workload runs");
+    let busiest = run.resources.iter().max_by_key(|one| one.queueing).expect("resources");
+    assert!(busiest.name.contains("link"), "{:?}", run.resources);
+    let share = busiest.queueing.as_secs_f64() / (2.0 * seconds(&run));
+    assert!((share - 0.4).abs() < 0.02, "{share}");
+    let all: u64 = run.tasks.iter().map(|task| task.time.queueing.0).sum();
+    assert!(busiest.queueing.0 > all * 99 / 100 && all > 0, "{:?}", run.resources);
 }
 
 proptest! {

@@ -460,6 +460,14 @@ impl Core {
         }
         found.map(|found| found.how)
     }
+
+    /// What a node is to a task that was just sent there.
+    pub(crate) fn place_reason(&self, task: TaskId, to: NodeId) -> &'static str {
+        match self.tasks.0.get(task.idx()).and_then(|state| state.preferred) {
+            Some(preferred) if preferred == to => "preferred node",
+            _ => "better node than here; the preferred one is taken",
+        }
+    }
 }
 
 #[cfg(test)]

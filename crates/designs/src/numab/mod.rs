@@ -73,6 +73,10 @@ macro_rules! placement_by_core {
                 self.0.place_task(cx, task)
             }
 
+            fn place_reason(&self, task: base::TaskId, to: base::NodeId) -> &'static str {
+                self.0.place_reason(task, to)
+            }
+
             fn can_migrate_task(
                 &mut self,
                 cx: &mut crate::Cx<'_>,

@@ -57,6 +57,10 @@ macro_rules! placement_by_numacore {
                 self.0.place_task(cx, task)
             }
 
+            fn place_reason(&self, _task: base::TaskId, _to: base::NodeId) -> &'static str {
+                "ideal CPU"
+            }
+
             fn can_migrate_task(
                 &mut self,
                 cx: &mut crate::Cx<'_>,

@@ -11,10 +11,11 @@ mod validate;
 use std::path::Path;
 
 use config::Problems;
+use report::{Strips, default_pair};
 
 use crate::cli::{Cli, Command, Explain, Machine};
 use crate::error::Error;
-use crate::ui::{Ui, out};
+use crate::ui::{Ui, out, width};
 
 /// Does what was typed.
 pub(crate) fn run(cli: Cli, ui: &Ui) -> Result<(), Error> {
@@ -29,9 +30,9 @@ pub(crate) fn run(cli: Cli, ui: &Ui) -> Result<(), Error> {
         Command::Trace(command) => trace::trace(&command, ui),
         Command::Import(command) => import::import(&command, ui),
         Command::Validate(args) => validate::validate(&args, ui),
-        Command::Explain(args) => explain(&args),
+        Command::Explain(args) => explain(&args, ui),
         Command::Counters => out(&counters()),
-        Command::Report { dir } => report(&dir),
+        Command::Report { dir, pair } => report(&dir, pair.as_deref()),
         Command::Completions { shell } => pages::completions(shell),
         Command::Man { dir } => pages::man(&dir),
         Command::Schemas { dir } => pages::schemas(&dir),
@@ -58,27 +59,49 @@ fn counters() -> String {
 }
 
 /// Writes the report of a stored result anew.
-fn report(dir: &Path) -> Result<(), Error> {
+fn report(dir: &Path, pair: Option<&[String]>) -> Result<(), Error> {
     let comparison = results::Comparison::load(dir)?;
-    let page = report::html::report(&comparison).map_err(|error| Error::Bug(error.to_string()))?;
+    let pair = match pair {
+        Some([first, second]) => Some([first.as_str(), second.as_str()]),
+        _ => None,
+    };
+    known(&comparison, pair.iter().flatten())?;
+    let page =
+        report::html::report(&comparison, pair).map_err(|error| Error::Bug(error.to_string()))?;
     let path = dir.join("report.html");
     results::write_file(&path, page.as_bytes())?;
     out(&format!("{}\n", path.display()))
 }
 
-/// Tells where the time of two designs of a stored result went, case by case.
-fn explain(args: &Explain) -> Result<(), Error> {
+/// Tells why two designs of a stored result differ, case by case.
+fn explain(args: &Explain, ui: &Ui) -> Result<(), Error> {
     let comparison = results::Comparison::load(&args.dir)?;
-    let known = comparison.designs();
-    if let Some(name) = [&args.first, &args.second].into_iter().find(|name| !known.contains(name)) {
-        let message = format!("the result has no design `{name}`");
-        return Err(Error::Usage { message, help: Some(format!("it has {}", known.join(", "))) });
-    }
+    known(&comparison, args.first.iter().chain(&args.second))?;
+    let how = Strips { width: width(), color: ui.output_color };
     for case in comparison.cases() {
-        if let Some(text) = report::explain::explain(&comparison, &case, &args.first, &args.second)
-        {
+        let chosen = args.first.clone().zip(args.second.clone()).map(<[String; 2]>::from);
+        let Some([first, second]) = chosen.or_else(|| default_pair(&comparison, &case)) else {
+            continue;
+        };
+        if let Some(text) = report::explain::explain(&comparison, &case, [&first, &second], how) {
             out(&format!("{}\n\n{text}\n", case.title()))?;
         }
     }
     Ok(())
+}
+
+/// Refuses labels that the result does not have.
+fn known<'a, T: AsRef<str> + ?Sized + 'a>(
+    comparison: &results::Comparison,
+    labels: impl IntoIterator<Item = &'a T>,
+) -> Result<(), Error> {
+    let known = comparison.designs();
+    let has = |label: &&T| known.iter().any(|known| known == label.as_ref());
+    match labels.into_iter().find(|label| !has(label)) {
+        None => Ok(()),
+        Some(label) => {
+            let message = format!("the result has no design `{}`", label.as_ref());
+            Err(Error::Usage { message, help: Some(format!("it has {}", known.join(", "))) })
+        }
+    }
 }

@@ -73,6 +73,7 @@ mod tests {
             resources: Vec::new(),
             work_done: 8_000_000_000,
             outcome: Outcome::Finished,
+            history: results::History::default(),
         }
     }
 
