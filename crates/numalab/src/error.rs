@@ -9,7 +9,7 @@ use thiserror::Error;
 use trace::TraceError;
 
 use crate::cli::MessageFormat;
-use crate::ui::Ui;
+use crate::ui::{Ui, note};
 
 /// An exit code with its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,6 +168,40 @@ impl From<results::Error> for Error {
             }
         }
     }
+}
+
+/// Tells what is wrong with the arguments, and gives the exit code. They could not be read, so
+/// whether JSON is wanted is seen from the words themselves.
+pub(crate) fn report_usage(error: &clap::Error) -> std::process::ExitCode {
+    let words: Vec<String> = std::env::args().collect();
+    if wants_json(&words) {
+        let mut problems = Problems::default();
+        problems.push(usage_problem(error));
+        note(&render(&problems, MessageFormat::Json, false));
+    } else {
+        // Nobody is left to tell if that fails.
+        let _ = error.print();
+    }
+    USAGE.into()
+}
+
+fn wants_json(words: &[String]) -> bool {
+    let joined = |word: &String| word == "--message-format=json";
+    let apart = |pair: &[String]| pair[0] == "--message-format" && pair[1] == "json";
+    words.iter().any(joined) || words.windows(2).any(apart)
+}
+
+/// The first paragraph of what clap says is the message, the rest the help.
+fn usage_problem(error: &clap::Error) -> Problem {
+    if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return Problem::error("a command is missing").help("numalab --help lists them");
+    }
+    let text = error.render().to_string();
+    let (message, help) = text.trim().split_once("\n\n").unwrap_or((text.trim(), ""));
+    let message = message.strip_prefix("error: ").unwrap_or(message);
+    let one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let problem = Problem::error(one_line(message));
+    if help.is_empty() { problem } else { problem.help(one_line(help)) }
 }
 
 /// Problems for people or, one JSON object a line, for editors.

@@ -21,10 +21,11 @@ use crate::ui::Ui;
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            // Help goes to stdout, mistakes to stderr; nobody is left to tell if that fails.
-            let _ = error.print();
-            return if error.use_stderr() { error::USAGE.into() } else { error::OK.into() };
+        Err(error) if error.use_stderr() => return error::report_usage(&error),
+        Err(help) => {
+            // Nobody is left to tell if that fails.
+            let _ = help.print();
+            return error::OK.into();
         }
     };
     let ui = Ui::of(&cli.global);

@@ -163,3 +163,22 @@ fn usage_mistakes_have_code_2() {
         assert_eq!(numalab(dir.path(), args).code, Some(2), "{args:?}");
     }
 }
+
+#[test]
+fn usage_mistakes_are_json_where_that_is_asked_for() {
+    let dir = files(&[]);
+    for (args, wanted) in [
+        (&["compare", "--message-format", "json"][..], "<FILE>"),
+        (&["--message-format=json", "compar"], "compar"),
+        (&["compare", "x", "--seeds", "0", "--message-format", "json"], "--seeds"),
+        (&["--message-format", "json"], "command"),
+    ] {
+        let ran = numalab(dir.path(), args);
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{args:?}");
+        let lines: Vec<&str> = ran.stderr.lines().collect();
+        assert_eq!(lines.len(), 1, "{args:?}: {}", ran.stderr);
+        let problem: serde_json::Value = serde_json::from_str(lines[0]).unwrap();
+        assert!(problem["message"].as_str().unwrap().contains(wanted), "{problem}");
+        assert_eq!(problem["severity"], "error");
+    }
+}

@@ -3,5 +3,6 @@
 mod contract;
 mod diagnostics;
 mod digests;
+mod ends;
 mod rig;
 mod traces;

@@ -1,0 +1,81 @@
+//! Ends before the end: Ctrl-C and a disk without room.
+#![cfg(unix)]
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, Stdio};
+
+use crate::rig::{MACHINE, WORKLOAD, files, names, numalab, ok, small};
+
+/// One cell that is over at once and one that takes hours.
+const HOURS: &str = r#"name = "hours"
+machine = "machine.toml"
+workload = "workload.toml"
+designs = [{ design = "first-touch" }]
+seeds = 1
+
+[axes]
+"workload.accesses" = [1000, 100000000000]
+"#;
+
+#[test]
+fn what_is_finished_survives_ctrl_c() {
+    let dir = files(&[
+        ("machine.toml", MACHINE),
+        ("workload.toml", WORKLOAD),
+        ("experiment.toml", HOURS),
+    ]);
+    let args = ["compare", "experiment.toml", "--jobs", "1", "--json", "--out", "result"];
+    let mut child = Command::new(env!("CARGO_BIN_EXE_numalab"))
+        .args(args)
+        .args(["--progress", "always"])
+        .current_dir(dir.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.starts_with("1 of 2 runs") {
+        line.clear();
+        assert!(stderr.read_line(&mut line).unwrap() > 0, "it ended by itself");
+    }
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    let mut told = String::new();
+    stderr.read_to_string(&mut told).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{told}");
+    assert!(told.contains("interrupted"), "{told}");
+    let stored = fs_err::read_to_string(dir.path().join("result/run.json")).unwrap();
+    for text in [String::from_utf8(output.stdout).unwrap(), stored] {
+        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(json["cells"].as_array().unwrap().len(), 1);
+        assert_eq!(json["cells"][0]["axes"]["workload.accesses"], "1000");
+        assert_eq!(json["failed"][0]["message"], "interrupted");
+    }
+    ok(dir.path(), &["report", "result"]);
+}
+
+#[test]
+fn a_full_disk_leaves_the_earlier_result_valid() {
+    let dir = small();
+    ok(dir.path(), &["compare", "experiment.toml", "--seeds", "1", "--out", "result"]);
+    let read = |name: &str| fs_err::read(dir.path().join("result").join(name)).unwrap();
+    let files = names(&dir.path().join("result"));
+    let before = (read("run.json"), read("report.html"));
+    // No file may grow beyond 256 KiB, which the report does; the signal for it is ignored, so that
+    // writing fails as it does on a full disk.
+    let script = format!(
+        "trap '' XFSZ; ulimit -f 256; {} compare experiment.toml --out result",
+        env!("CARGO_BIN_EXE_numalab")
+    );
+    let output =
+        Command::new("bash").args(["-c", &script]).current_dir(dir.path()).output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(5), "{told}");
+    assert!(told.contains("cannot write result/report.html"), "{told}");
+    assert!(String::from_utf8(output.stdout).unwrap().contains("first-touch"), "the table is out");
+    assert_eq!((read("run.json"), read("report.html")), before);
+    assert_eq!(names(&dir.path().join("result")), files);
+    assert_eq!(numalab(dir.path(), &["report", "result"]).code, Some(0));
+}
