@@ -5,6 +5,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 cargo build --release --quiet
+cargo build --release --quiet -p benches --example replay_once
 counts() {
     local passes=$1 design=$2 out
     out=$(mktemp)
@@ -19,4 +20,22 @@ for design in first-touch interleave; do
     read -r many_instructions many_accesses < <(counts 10 "$design")
     awk -v i="$((many_instructions - few_instructions))" -v a="$((many_accesses - few_accesses))" -v d="$design" \
         'BEGIN { printf "%-12s %.1f instructions per access over %d accesses\n", d, i / a, a }'
+done
+
+# The same for page faults: one access in a hundred to a page that was never touched.
+engine_counts() {
+    local err
+    err=$(mktemp)
+    read -r accesses faults < <(valgrind --tool=callgrind --callgrind-out-file=/dev/null \
+        --toggle-collect='benches::replay::engine' ./target/release/examples/replay_once "$@" 2> "$err")
+    printf '%s %s %s\n' "$(awk '/Collected/ { print $4 }' "$err")" "$accesses" "$faults"
+    rm -f "$err"
+}
+for design in first-touch interleave; do
+    read -r few_instructions few_accesses _ < <(engine_counts "$design" 0 200000)
+    read -r many_instructions many_accesses _ < <(engine_counts "$design" 0 1200000)
+    read -r slow_instructions _ faults < <(engine_counts "$design" 0.01 1200000)
+    awk -v i="$((many_instructions - few_instructions))" -v a="$((many_accesses - few_accesses))" \
+        -v s="$((slow_instructions - many_instructions))" -v f="$faults" -v d="$design" \
+        'BEGIN { printf "%-12s Zipf: %.1f instructions per access, %.0f more per page fault\n", d, i / a, s / f }'
 done
