@@ -76,6 +76,8 @@ pub(crate) struct Decisions {
     tasks: TaskVec<OfTask>,
     /// Moves of a task that are kept.
     keep: usize,
+    nr_nodes: usize,
+    /// By rule, from node, to node.
     migrations: Vec<PageFlow>,
     hint_faults: HintFaults,
     /// By address space.
@@ -87,11 +89,24 @@ impl Decisions {
         &self.totals
     }
 
-    /// Makes room for tasks and address spaces; none comes later.
-    pub(crate) fn prepare(&mut self, nr_tasks: usize, spaces: impl Iterator<Item = String>) {
+    /// Makes room for tasks, nodes and address spaces; none comes later.
+    pub(crate) fn prepare(
+        &mut self,
+        nr_tasks: usize,
+        nr_nodes: usize,
+        spaces: impl Iterator<Item = String>,
+    ) {
         self.tasks = TaskVec::filled(OfTask::default(), nr_tasks);
         self.keep = (MOST_MOVES_OF_ALL / nr_tasks.max(1)).clamp(FEWEST_MOVES, MOST_MOVES);
         self.scans = spaces.map(|space| Scans { space, ..Scans::default() }).collect();
+        self.nr_nodes = nr_nodes;
+        let nodes = || 0..nr_nodes as u8;
+        for rule in [NUMA_MISPLACED, BY_KTHREAD] {
+            for (from, to) in nodes().flat_map(|from| nodes().map(move |to| (from, to))) {
+                let rule = rule.to_owned();
+                self.migrations.push(PageFlow { rule, from, to, ..PageFlow::default() });
+            }
+        }
     }
 
     pub(crate) fn task_moved(&mut self, moved: Moved) {
@@ -122,14 +137,8 @@ impl Decisions {
         moved: bool,
     ) {
         self.count(if moved { Kind::Folio } else { Kind::FolioFailed });
-        let rule = if by_kthread { BY_KTHREAD } else { NUMA_MISPLACED };
-        let same = |flow: &PageFlow| flow.from == from.0 && flow.to == to.0 && flow.rule == rule;
-        let idx = self.migrations.iter().position(same).unwrap_or_else(|| {
-            let fresh =
-                PageFlow { rule: rule.to_owned(), from: from.0, to: to.0, ..PageFlow::default() };
-            self.migrations.push(fresh);
-            self.migrations.len() - 1
-        });
+        let nr_nodes = self.nr_nodes;
+        let idx = (usize::from(by_kthread) * nr_nodes + from.idx()) * nr_nodes + to.idx();
         let flow = &mut self.migrations[idx];
         if moved {
             flow.folios += 1;
@@ -255,13 +264,13 @@ impl World {
             kind: name.to_owned(),
             counts: seen.counts(kind),
         });
-        let mut migrations = self.decisions.migrations.clone();
-        migrations.sort_by(|a, b| (&a.rule, a.from, a.to).cmp(&(&b.rule, b.from, b.to)));
+        let migrations = self.decisions.migrations.iter();
+        let migrations = migrations.filter(|flow| flow.folios + flow.failed > 0);
         History {
             threads: threads.collect(),
             memory: self.memory_history(&seen),
             decisions: decisions.filter(|one| one.counts.iter().any(|nr| *nr > 0)).collect(),
-            migrations,
+            migrations: migrations.cloned().collect(),
             hint_faults: self.decisions.hint_faults,
             scans: self.decisions.scans.iter().filter(|one| one.count > 0).cloned().collect(),
             kept_one_in: seen.kept_one_in,
@@ -348,7 +357,7 @@ mod tests {
     #[test]
     fn times_between_scans_are_told_apart_from_the_first() {
         let mut decisions = Decisions::default();
-        decisions.prepare(1, std::iter::once("heap".to_owned()));
+        decisions.prepare(1, 1, std::iter::once("heap".to_owned()));
         for ms in [1000, 1100, 1400] {
             decisions.scan(MmId(0), Nanos::from_ms(ms));
         }

@@ -215,7 +215,7 @@ impl World {
         }
         world.add_kthreads()?;
         let names = world.memory.spaces.iter().map(|space| space.name.clone());
-        world.decisions.prepare(world.threads.len(), names);
+        world.decisions.prepare(world.threads.len(), world.machine.nodes.len(), names);
         Ok(world)
     }
 

@@ -79,6 +79,30 @@ fn files_are_written_where_asked_and_nowhere_else() {
 }
 
 #[test]
+fn explain_is_plain_in_a_pipe_and_takes_the_winner_by_itself() {
+    let dir = small();
+    ok(dir.path(), &["compare", "experiment.toml", "--seeds", "1", "--out", "a"]);
+    let text = ok(dir.path(), &["explain", "a"]);
+    for part in ["where threads were", "where memory was", "moves of threads", "interleave"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(!text.contains('\x1b') && text.lines().all(|line| line.len() <= 200), "{text}");
+    let args = ["explain", "a", "interleave", "first-touch", "--color", "always"];
+    assert!(ok(dir.path(), &args).contains("\x1b[48;5;"));
+    let page = || fs_err::read_to_string(dir.path().join("a/report.html")).unwrap();
+    ok(dir.path(), &["report", "a", "--pair", "interleave", "first-touch"]);
+    assert!(page().contains("interleave and first-touch side by side"));
+    for args in [
+        &["explain", "a", "interleave", "frist-touch"][..],
+        &["report", "a", "--pair", "interleave", "frist-touch"],
+        &["explain", "a", "interleave"],
+    ] {
+        let ran = numalab(dir.path(), args);
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{args:?}: {}", ran.stderr);
+    }
+}
+
+#[test]
 fn a_place_that_cannot_be_written_is_told_before_anything_runs() {
     let dir = small();
     let ran = numalab(dir.path(), &["compare", "experiment.toml", "--out", "machine.toml/x"]);
