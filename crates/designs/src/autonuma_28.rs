@@ -100,7 +100,7 @@ impl Placement for Autonuma28 {
     fn hint_fault(&mut self, cx: &mut Cx<'_>, fault: &HintFault) -> Verdict {
         let word = LastNode::word(fault.node);
         if !self.state.counts(cx, fault.task) {
-            return Verdict { word: fault.word, migrate_to: None };
+            return Verdict::new(fault.word, None);
         }
         let first = self.knobs.migrate_allow_first_fault;
         let task = &mut self.state.tasks[fault.task];
@@ -117,7 +117,7 @@ impl Placement for Autonuma28 {
         } else {
             self.account(fault, fault.page_node);
         }
-        Verdict { word, migrate_to: wanted.then_some(fault.node) }
+        Verdict::new(word, wanted.then_some(fault.node))
     }
 
     fn migration_done(&mut self, _cx: &mut Cx<'_>, migration: &Migration) {

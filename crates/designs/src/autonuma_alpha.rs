@@ -127,7 +127,7 @@ impl Placement for AutonumaAlpha {
     fn hint_fault(&mut self, cx: &mut Cx<'_>, fault: &HintFault) -> Verdict {
         let word = LastNode::word(fault.node);
         if !self.state.counts(cx, fault.task) {
-            return Verdict { word: fault.word, migrate_to: None };
+            return Verdict::new(fault.word, None);
         }
         let page = (fault.mm, fault.page - fault.page % fault.pages.0 as u32);
         let mut shared = false;
@@ -140,7 +140,7 @@ impl Placement for AutonumaAlpha {
         self.state.notice_pass(fault.task, fault.mm, false);
         let access = self.queues.destination(page).unwrap_or(fault.page_node);
         self.state.tasks[fault.task].counts.add(access, fault.pages.0);
-        Verdict { word, migrate_to: None }
+        Verdict::new(word, None)
     }
 
     fn place_task(&mut self, cx: &mut Cx<'_>, task: TaskId, why: Placing) -> Option<Move> {

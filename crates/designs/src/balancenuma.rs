@@ -226,7 +226,7 @@ impl Placement for BalanceNuma {
         if !migrate {
             self.back_off(fault.task);
         }
-        Verdict { word, migrate_to: migrate.then_some(fault.node) }
+        Verdict::new(word, migrate.then_some(fault.node))
     }
 
     fn migration_done(&mut self, _cx: &mut Cx<'_>, migration: &Migration) {

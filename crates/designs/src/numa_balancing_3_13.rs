@@ -12,7 +12,7 @@
 //! Left out: groups across processes (a simulated page has one space); read-only mappings; scores
 //! of nearby nodes came later and are off on machines with one distance.
 
-use base::{Bytes, Nanos};
+use base::{Bytes, Nanos, NodeMask};
 use topology::Machine;
 
 use crate::Design;
@@ -79,6 +79,8 @@ impl Design for NumaBalancing313 {
                 scan_size: scan_size.pages_ceil(),
                 virt_size: base::Pages::MAX,
                 skip_local_if_single: false,
+                skip_nodes: NodeMask::EMPTY,
+                stamp_nodes: NodeMask::EMPTY,
             },
             search: SearchKnobs {
                 search: Search::V3_13,
@@ -90,6 +92,8 @@ impl Design for NumaBalancing313 {
             active_node_fraction: 3,
             scan_cost_factor: 0,
             migrate_retry: knobs.migrate_retry,
+            slow_nodes: NodeMask::EMPTY,
+            promotion: None,
             rate_limit: Some(RateLimit::new(
                 knobs.migrate_interval,
                 knobs.ratelimit,

@@ -8,20 +8,31 @@
 //! decision by last user, two-stage filter and group; fault statistics, groups, preferred nodes;
 //! search for a CPU or a swap partner; the balancer's reluctance.
 //!
+//! Memory tiering (mode 2): promotion of pages touched soon after a scan. Demotion is reclaim's.
+//!
 //! Left out: pages that cannot move because they wait in another CPU's list of new pages; groups
-//! across processes (a simulated page has one space); read-only mappings; memory tiering (mode 2).
+//! across processes (a simulated page has one space); read-only mappings.
 
-use base::{Bytes, Nanos};
+use base::{Bytes, Nanos, NodeMask};
 use topology::Machine;
 
 use crate::Design;
 use crate::numab::{
-    Core, Misplacing, PeriodKnobs, Rules, Search, SearchKnobs, VmaFilter, WalkKnobs,
+    Core, Misplacing, PeriodKnobs, PromoteKnobs, Promotion, Rules, Search, SearchKnobs, VmaFilter,
+    WalkKnobs,
 };
 
 config::config! {
     /// Constants of NUMA balancing in 6.12, by their names in debugfs and in the source.
     pub struct Knobs {
+        /// `kernel.numa_balancing`: 1 places memory near its users, 2 promotes hot pages of slow
+        /// nodes, 3 does both.
+        #[check(config::positive)]
+        pub mode: u32 = 1,
+        /// A page of a slow node is hot when it is touched within this time after a scan.
+        pub hot_threshold: Nanos = Nanos::from_ms(1000),
+        /// Memory that may be promoted to a node in a second.
+        pub promote_rate_limit: Bytes = Bytes::from_mib(65_536),
         /// Delay of the first scan of a process, and of a new mapping.
         pub scan_delay: Nanos = Nanos::from_ms(1000),
         /// Shortest period of a process that one scan covers, in a task's CPU time.
@@ -71,11 +82,20 @@ impl Design for NumaBalancing612 {
     const NAME: &'static str = "numa-balancing-6.12";
     const LINEAGE: &'static str = "Zijlstra, Gorman, van Riel, since 3.13; as of Linux 6.12 (2024) with the filter of mappings";
     const SOURCE: &'static str = "Linux 6.12, kernel/sched/fair.c, mm/mempolicy.c, mm/memory.c";
-    const LEFT_OUT: &'static str =
-        "pages in per-CPU lists that cannot move; groups across processes; memory tiering";
+    const LEFT_OUT: &'static str = "pages in per-CPU lists that cannot move; groups across processes; demotion, which is reclaim's";
     type Knobs = Knobs;
 
     fn new(knobs: Knobs, machine: &Machine) -> Self {
+        let promotion = Promotion::new(
+            PromoteKnobs {
+                hot_threshold: knobs.hot_threshold,
+                rate_limit: knobs.promote_rate_limit,
+                adapt_every: knobs.scan_period_max,
+            },
+            machine,
+        );
+        let (tiering, normal) = (knobs.mode & 2 != 0, knobs.mode & 1 != 0);
+        let only_if = |is: bool, nodes| if is { nodes } else { NodeMask::EMPTY };
         let rules = Rules {
             scan_delay: knobs.scan_delay,
             period: PeriodKnobs {
@@ -90,6 +110,8 @@ impl Design for NumaBalancing612 {
                 scan_size: knobs.scan_size.pages_ceil(),
                 virt_size: knobs.scan_size.pages_ceil() * u64::from(knobs.virt_factor),
                 skip_local_if_single: true,
+                skip_nodes: only_if(tiering && !normal, promotion.top),
+                stamp_nodes: only_if(tiering, promotion.slow),
             },
             search: SearchKnobs {
                 search: Search::V6,
@@ -103,6 +125,8 @@ impl Design for NumaBalancing612 {
             scan_cost_factor: u64::from(knobs.scan_cost_factor),
             migrate_retry: knobs.migrate_retry,
             rate_limit: None,
+            slow_nodes: promotion.slow,
+            promotion: tiering.then_some(promotion),
             tick: Nanos(1_000_000_000 / u64::from(machine.kernel.hz.max(1))),
         };
         Self(Core::new(rules, machine))

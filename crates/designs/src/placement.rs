@@ -40,7 +40,7 @@ pub trait Placement: Send {
 
     /// A hint fault: what was learnt; stay or migrate, and where to.
     fn hint_fault(&mut self, _cx: &mut Cx<'_>, fault: &HintFault) -> Verdict {
-        Verdict { word: fault.word, migrate_to: None }
+        Verdict::new(fault.word, None)
     }
 
     /// A migration asked for by [`Placement::hint_fault`] has ended.
@@ -121,12 +121,21 @@ pub struct HintFault {
 }
 
 /// Answer to a hint fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
     /// The word to store with the folio.
     pub word: u32,
     /// Where to move the page; `None`: it stays.
     pub migrate_to: Option<NodeId>,
+    /// Whether the page was found worth a place in a faster tier, room or not.
+    pub candidate: bool,
+}
+
+impl Verdict {
+    /// Keeps a word with the page, and moves it or not.
+    pub const fn new(word: u32, migrate_to: Option<NodeId>) -> Self {
+        Self { word, migrate_to, candidate: false }
+    }
 }
 
 /// A migration that ended.

@@ -250,7 +250,7 @@ impl Placement for SchednumaMarch {
     fn hint_fault(&mut self, cx: &mut Cx<'_>, fault: &HintFault) -> Verdict {
         let home = self.home_of(fault.task).filter(|home| *home != fault.page_node);
         let migrate_to = home.filter(|home| !fault.waited && cx.can_take(*home, fault.pages));
-        Verdict { word: fault.word, migrate_to }
+        Verdict::new(fault.word, migrate_to)
     }
 
     fn place_task(&mut self, cx: &mut Cx<'_>, task: TaskId, why: Placing) -> Option<Move> {

@@ -167,7 +167,7 @@ impl Placement for SchednumaOctober {
         } else {
             self.account(fault, fault.page_node);
         }
-        Verdict { word: LastNode::word(fault.node), migrate_to: wanted.then_some(fault.node) }
+        Verdict::new(LastNode::word(fault.node), wanted.then_some(fault.node))
     }
 
     fn migration_done(&mut self, _cx: &mut Cx<'_>, migration: &Migration) {

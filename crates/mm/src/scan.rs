@@ -2,9 +2,9 @@
 //! access is a hint fault. What to walk, how far and what to leave out is the design's plan; all
 //! designs share this walk.
 
-use base::{HUGE_PAGE_PAGES, MmId, NodeId, Pages};
+use base::{HUGE_PAGE_PAGES, MmId, NodeId, NodeMask, Pages};
 
-use crate::{AddressSpace, Memory, Pte, Vma};
+use crate::{AddressSpace, Folios, Memory, Pte, Vma};
 
 /// What a scanner leaves out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,12 +15,25 @@ pub struct ScanRules {
     pub skip_bound_vmas: bool,
     /// Base pages on this node (the kernel leaves out local pages of a single-threaded process).
     pub skip_base_pages_on: Option<NodeId>,
+    /// Pages of any size on these nodes (memory tiering leaves out the fast tier).
+    pub skip_nodes: NodeMask,
+    /// What to keep with the pages that are marked on some nodes, in place of the design's word.
+    pub stamp: Option<Stamp>,
     /// Whether a huge page that is marked already counts as changed.
     pub recount_marked: bool,
     /// Walk in steps as long as what is left of the budget, and charge it with the whole step when
     /// anything in it changed (the kernel's `change_prot_numa` since 3.13). Else in steps of 2 MiB,
     /// charged with what changed.
     pub charge_steps: bool,
+}
+
+/// A word for the pages that a walk marks on some nodes: the time of the scan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// The nodes.
+    pub nodes: NodeMask,
+    /// The word.
+    pub word: u32,
 }
 
 /// What to walk.
@@ -73,11 +86,11 @@ impl ScanOutcome {
 impl Memory {
     /// Walks once through the space from `plan.start`, at most to `plan.end`, and marks entries.
     pub fn scan(&mut self, plan: &ScanPlan) -> ScanOutcome {
-        scan_space(&mut self.spaces[plan.mm], plan)
+        scan_space(&mut self.spaces[plan.mm], &mut self.folios, plan)
     }
 }
 
-fn scan_space(space: &mut AddressSpace, plan: &ScanPlan) -> ScanOutcome {
+fn scan_space(space: &mut AddressSpace, folios: &mut Folios, plan: &ScanPlan) -> ScanOutcome {
     let mut out = ScanOutcome { next: plan.start, ..ScanOutcome::default() };
     let inside = |vma: &&Vma| vma.pages.end > plan.start && vma.pages.start < plan.end;
     let vmas: Vec<Vma> = space.vmas().iter().filter(inside).cloned().collect();
@@ -86,7 +99,7 @@ fn scan_space(space: &mut AddressSpace, plan: &ScanPlan) -> ScanOutcome {
             continue;
         }
         let before = out.updated_pages();
-        let stopped = scan_vma(space, &vma, plan, &mut out);
+        let stopped = scan_vma(space, folios, &vma, plan, &mut out);
         out.flushes += u64::from(out.updated_pages() > before);
         if stopped {
             return out;
@@ -99,7 +112,13 @@ fn scan_space(space: &mut AddressSpace, plan: &ScanPlan) -> ScanOutcome {
 }
 
 /// Walks one mapping step by step; returns whether the budget is used up.
-fn scan_vma(space: &mut AddressSpace, vma: &Vma, plan: &ScanPlan, out: &mut ScanOutcome) -> bool {
+fn scan_vma(
+    space: &mut AddressSpace,
+    folios: &mut Folios,
+    vma: &Vma,
+    plan: &ScanPlan,
+    out: &mut ScanOutcome,
+) -> bool {
     let last = vma.pages.end.min(plan.end);
     let mut page = vma.pages.start.max(plan.start);
     while page < last {
@@ -108,7 +127,8 @@ fn scan_vma(space: &mut AddressSpace, vma: &Vma, plan: &ScanPlan, out: &mut Scan
         let mut piece = page;
         while piece < end {
             let piece_end = next_border(piece, 1).min(end);
-            scan_step(&mut space.ptes[piece as usize..piece_end as usize], plan, out);
+            let ptes = &mut space.ptes[piece as usize..piece_end as usize];
+            scan_step(ptes, folios, plan, out);
             piece = piece_end;
         }
         let step = Pages(u64::from(end - page));
@@ -142,20 +162,30 @@ fn next_border(page: u32, pages: u64) -> u32 {
 }
 
 /// Marks the entries of one 2 MiB step (or the part of one that the mapping covers).
-fn scan_step(ptes: &mut [Pte], plan: &ScanPlan, out: &mut ScanOutcome) {
+fn scan_step(ptes: &mut [Pte], folios: &mut Folios, plan: &ScanPlan, out: &mut ScanOutcome) {
+    let rules = &plan.rules;
+    let mut stamp = |pte: Pte| {
+        if let Some(stamp) = rules.stamp.filter(|stamp| stamp.nodes.contains(pte.node())) {
+            folios.set_word(pte.folio(), stamp.word);
+        }
+    };
     if ptes.first().is_some_and(|pte| pte.has(Pte::HUGE)) {
         out.entries += 1;
-        if ptes[0].has(Pte::OPEN) {
+        if ptes[0].has(Pte::OPEN) && !rules.skip_nodes.contains(ptes[0].node()) {
+            stamp(ptes[0]);
             ptes.iter_mut().for_each(|pte| *pte = mark(*pte));
             out.huge_updated += 1;
-        } else if plan.rules.recount_marked && ptes[0].has(Pte::PROTNONE) {
+        } else if rules.recount_marked && ptes[0].has(Pte::PROTNONE) {
             out.huge_updated += 1;
         }
         return;
     }
     for pte in ptes {
         out.entries += 1;
-        if pte.has(Pte::OPEN) && Some(pte.node()) != plan.rules.skip_base_pages_on {
+        let node = pte.node();
+        let skipped = Some(node) == rules.skip_base_pages_on || rules.skip_nodes.contains(node);
+        if pte.has(Pte::OPEN) && !skipped {
+            stamp(*pte);
             *pte = mark(*pte);
             out.updated += 1;
         }
@@ -199,7 +229,7 @@ mod tests {
     #[test]
     fn a_step_with_one_change_uses_up_the_budget_when_steps_are_charged() {
         let mut space = space(100..101);
-        let out = scan_space(&mut space, &plan(2048, true));
+        let out = scan_space(&mut space, &mut Folios::default(), &plan(2048, true));
         assert_eq!((out.next, out.updated, out.charged), (2048, 1, Pages(2048)));
         assert!(out.exhausted);
     }
@@ -207,22 +237,45 @@ mod tests {
     #[test]
     fn steps_without_a_change_are_free() {
         let mut space = space(3000..3001);
-        let out = scan_space(&mut space, &plan(1024, true));
+        let out = scan_space(&mut space, &mut Folios::default(), &plan(1024, true));
         assert_eq!((out.next, out.walked, out.charged), (3072, Pages(3072), Pages(1024)));
     }
 
     #[test]
     fn changes_are_charged_one_by_one_otherwise() {
         let mut space = space(100..101);
-        let out = scan_space(&mut space, &plan(2048, false));
+        let out = scan_space(&mut space, &mut Folios::default(), &plan(2048, false));
         assert!(out.wrapped && !out.exhausted);
         assert_eq!((out.charged, out.walked), (Pages(1), Pages(4096 + 8192 - 5000)));
     }
 
     #[test]
+    fn pages_of_some_nodes_stay_open_and_others_keep_the_time() {
+        let mut space = AddressSpace::new("a", false, Pages(512));
+        space.map(Vma { pages: 0..512, thp: None, policy: None });
+        let mut folios = Folios::default();
+        for (page, node) in [(0, NODE), (1, NodeId(1))] {
+            let folio = folios.insert(MmId(0), page, node, 0, crate::Order::Base);
+            space.ptes[page as usize] = Pte::mapped(folio, node, false);
+        }
+        let stamp = Some(Stamp { nodes: NodeMask::only(NodeId(1)), word: 7 });
+        let skip_nodes = NodeMask::only(NODE);
+        let rules = ScanRules { skip_nodes, stamp, ..ScanRules::default() };
+        let out = scan_space(&mut space, &mut folios, &ScanPlan { rules, ..plan(512, true) });
+        assert_eq!(out.updated, 1);
+        assert!(space.ptes[0].has(Pte::OPEN) && space.ptes[1].has(Pte::PROTNONE));
+        let word = |page: usize| folios.word(space.ptes[page].folio());
+        assert_eq!((word(0), word(1)), (0, 7));
+    }
+
+    #[test]
     fn a_walk_stops_before_its_end() {
         let mut space = space(0..600);
-        let out = scan_space(&mut space, &ScanPlan { end: 300, ..plan(u64::MAX, true) });
+        let out = scan_space(
+            &mut space,
+            &mut Folios::default(),
+            &ScanPlan { end: 300, ..plan(u64::MAX, true) },
+        );
         assert_eq!((out.next, out.updated, out.wrapped), (300, 300, false));
         assert!(space.ptes[300].has(Pte::OPEN) && space.ptes[299].has(Pte::PROTNONE));
     }

@@ -13,6 +13,7 @@ mod kswapd;
 mod lru;
 mod memcg;
 mod mglru;
+mod numa;
 mod process;
 mod removal;
 mod setup;
@@ -34,6 +35,7 @@ mod zswap;
 #[cfg(test)]
 mod tests;
 
+pub use numa::{Entry, Hinted};
 pub use process::Advice;
 pub use removal::Removal;
 pub use setup::{Backing, Config, Costs, Group, Knobs, Policy, SwapDevice, ZoneConfig};

@@ -47,6 +47,7 @@ impl World {
             .migrate_to
             .filter(|to| *to != fault.page_node && self.machine.nodes.get(*to).is_some());
         self.decisions.hint_fault(fault.waited, fault.node == fault.page_node, to.is_some());
+        self.vmstat[Vm::pgpromote_candidate] += if verdict.candidate { fault.pages.0 } else { 0 };
         if fault.waited {
             self.wait_for_migration(task, cpu, folio);
             return;
@@ -155,6 +156,9 @@ impl World {
             self.vmstat[Vm::numa_pages_migrated] += pages.0;
             self.vmstat[Vm::pgmigrate_success] += pages.0;
             self.vmstat[Vm::thp_migration_success] += huge;
+            if self.machine.nodes[to].tier < self.machine.nodes[from].tier {
+                self.vmstat[Vm::pgpromote_success] += pages.0;
+            }
         } else {
             self.vmstat[Vm::pgmigrate_fail] += pages.0;
             self.vmstat[Vm::thp_migration_fail] += huge;

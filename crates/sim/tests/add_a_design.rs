@@ -71,7 +71,7 @@ mod next_touch {
         fn hint_fault(&mut self, cx: &mut Cx<'_>, fault: &HintFault) -> Verdict {
             let elsewhere = fault.page_node != fault.node && !fault.waited;
             let migrate = elsewhere && cx.can_take(fault.node, fault.pages);
-            Verdict { word: 0, migrate_to: migrate.then_some(fault.node) }
+            Verdict::new(0, migrate.then_some(fault.node))
         }
     }
 

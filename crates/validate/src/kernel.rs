@@ -4,8 +4,10 @@
 //! knobs, the pace of touches and, where known, the kernel's own counters with the band in which a
 //! prediction passes. [`run`] replays, writes predictions and judges.
 
+mod balancing;
 mod case;
 mod generate;
+mod on_cpus;
 mod parse;
 mod predict;
 mod recording;
@@ -14,6 +16,7 @@ mod setup;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod view;
 
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,6 @@
 //! The state of NUMA balancing and its hooks.
 
-use base::{MmId, MmVec, Nanos, NodeId, Pages, TaskId, TaskVec};
+use base::{MmId, MmVec, Nanos, NodeId, NodeMask, Pages, TaskId, TaskVec};
 use mm::{ScanOutcome, ScanPlan};
 use topology::Machine;
 
@@ -8,6 +8,7 @@ use super::group::{Group, Join, Member, join};
 use super::misplaced::{CpuPid, Question, should_migrate, should_migrate_3_13};
 use super::nearby::{Distances, first_max};
 use super::period::{Adapted, GroupShare, PassFaults, PeriodKnobs, adapt, adapt_3_13};
+use super::promote::{Decision, Promotion, time_word};
 use super::search::{Search, SearchKnobs, find_place};
 use super::stats::{Faults, PRIVATE, SHARED, TaskFaults};
 use super::walk::{Progress, Walk, WalkKnobs};
@@ -42,6 +43,10 @@ pub(crate) struct Rules {
     /// Placement and the try to reach the preferred node wait for this at most.
     pub(crate) migrate_retry: Nanos,
     pub(crate) rate_limit: Option<RateLimit>,
+    /// Memory tiering, if it is on.
+    pub(crate) promotion: Option<Promotion>,
+    /// Nodes slower than the fastest.
+    pub(crate) slow_nodes: NodeMask,
     pub(crate) tick: Nanos,
 }
 
@@ -228,30 +233,49 @@ impl Core {
     }
 
     pub(crate) fn hint_fault(&mut self, cx: &Cx<'_>, fault: &HintFault) -> Verdict {
-        if let Some(vma) = cx.memory.spaces[fault.mm].vma(fault.page) {
-            self.spaces[fault.mm].progress.vmas.faulted(vma.pages.start, fault.task);
-        }
-        let stay = Verdict { word: fault.word, migrate_to: None };
+        let stay = Verdict::new(fault.word, None);
         if fault.waited {
             // The kernel finds a migration entry, which is not a hint fault.
             return stay;
+        }
+        if let Some(vma) = cx.memory.spaces[fault.mm].vma(fault.page) {
+            self.spaces[fault.mm].progress.vmas.faulted(vma.pages.start, fault.task);
         }
         let last = CpuPid::of(fault.word);
         if fault.page_node == fault.node {
             self.account(cx, fault, last, fault.page_node);
             return stay;
         }
+        if self.rules.slow_nodes.contains(fault.page_node) {
+            if let Some(promotion) = &mut self.rules.promotion {
+                let decision = promotion.decide(cx, fault.node, fault.word, fault.pages);
+                return self.promote(fault, &decision, time_word(cx.now));
+            }
+            if last.is_none() && !self.rules.is_3_13() {
+                // Without tiering a slow node's page stays at its first remote fault.
+                return Verdict::new(CpuPid::new(fault.cpu, fault.task).word(), None);
+            }
+        }
         let word = CpuPid::new(fault.cpu, fault.task).word();
         let wanted = self.should_migrate(cx, fault, last);
         if wanted && self.room_for(cx, fault.node, fault.pages) {
             self.tasks[fault.task].pending = Some(Pending { fault: *fault, last });
-            return Verdict { word, migrate_to: Some(fault.node) };
+            return Verdict::new(word, Some(fault.node));
         }
+        self.account(cx, fault, last, fault.page_node);
         if wanted {
             self.tasks[fault.task].pass.failed += fault.pages.0;
         }
-        self.account(cx, fault, last, fault.page_node);
-        Verdict { word, migrate_to: None }
+        Verdict::new(word, None)
+    }
+
+    /// Moves a hot page up. Faults on pages that stay slow are in no statistics.
+    fn promote(&mut self, fault: &HintFault, decision: &Decision, word: u32) -> Verdict {
+        if decision.promote {
+            self.tasks[fault.task].pending = Some(Pending { fault: *fault, last: None });
+        }
+        let migrate_to = decision.promote.then_some(fault.node);
+        Verdict { word, migrate_to, candidate: decision.candidate }
     }
 
     fn should_migrate(&mut self, cx: &Cx<'_>, fault: &HintFault, last: Option<CpuPid>) -> bool {
@@ -280,11 +304,15 @@ impl Core {
         let Some(Pending { fault, last }) = self.tasks[migration.task].pending.take() else {
             return;
         };
+        let node = if migration.moved { migration.to } else { migration.from };
+        if self.rules.promotion.is_some() && self.rules.slow_nodes.contains(node) {
+            return;
+        }
+        self.account(cx, &fault, last, node);
         if !migration.moved {
+            // After the placement that the fault may cause: a failure counts in the next one.
             self.tasks[migration.task].pass.failed += migration.pages.0;
         }
-        let node = if migration.moved { migration.to } else { migration.from };
-        self.account(cx, &fault, last, node);
     }
 
     /// Counts a fault whose page now is on `mem_node`, and every now and then places the task.

@@ -10,6 +10,7 @@ mod group;
 mod misplaced;
 mod nearby;
 mod period;
+mod promote;
 mod search;
 mod stats;
 mod vma;
@@ -17,6 +18,7 @@ mod walk;
 
 pub(crate) use self::core::{Core, Misplacing, Rules};
 pub(crate) use period::PeriodKnobs;
+pub(crate) use promote::{PromoteKnobs, Promotion};
 pub(crate) use search::{Search, SearchKnobs};
 pub use vma::VmaFilter;
 pub(crate) use walk::WalkKnobs;

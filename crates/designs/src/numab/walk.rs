@@ -4,9 +4,10 @@
 //! address space is locked, and mappings that the simulated programs do not have (huge-page file
 //! systems, shared libraries, no access rights).
 
-use base::{MmId, Nanos, Pages, TaskId};
-use mm::{Mempolicy, ScanOutcome, ScanPlan, ScanRules, Vma};
+use base::{MmId, Nanos, NodeMask, Pages, TaskId};
+use mm::{Mempolicy, ScanOutcome, ScanPlan, ScanRules, Stamp, Vma};
 
+use super::promote::time_word;
 use super::vma::{Answer, Look, VmaFilter, Vmas};
 use crate::Cx;
 
@@ -21,6 +22,10 @@ pub(crate) struct WalkKnobs {
     pub(crate) virt_size: Pages,
     /// A process with one thread leaves out local base pages.
     pub(crate) skip_local_if_single: bool,
+    /// Nodes whose pages are left out: the fast tier, unless its placement is balanced too.
+    pub(crate) skip_nodes: NodeMask,
+    /// Nodes whose pages keep the time of the scan: the slow tiers.
+    pub(crate) stamp_nodes: NodeMask,
 }
 
 /// Where the scans of a process have come to.
@@ -153,6 +158,9 @@ impl Walk {
             rules: ScanRules {
                 charge_steps: true,
                 skip_base_pages_on: skips_local.then(|| cx.node_of_task(self.task)),
+                skip_nodes: knobs.skip_nodes,
+                stamp: (!knobs.stamp_nodes.is_empty())
+                    .then(|| Stamp { nodes: knobs.stamp_nodes, word: time_word(cx.now) }),
                 ..ScanRules::default()
             },
         }

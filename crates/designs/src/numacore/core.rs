@@ -163,7 +163,7 @@ impl Core {
         } else {
             self.account(cx, fault, fault.page_node, private);
         }
-        Verdict { word: u32::from(fault.cpu.0) + 1, migrate_to: wanted }
+        Verdict::new(u32::from(fault.cpu.0) + 1, wanted)
     }
 
     /// Where the page belongs. Pages of shared tasks are dealt out to the nodes of the process by

@@ -125,7 +125,7 @@ impl Guest {
         if !fits {
             return false;
         }
-        self.now += self.config.costs.anon_ns * 64;
+        self.now += self.config.costs.huge_ns;
         let Some(folio) = self.new_page(memcg, vma, first, HUGE as u16) else { return false };
         self.vm[Stat::thp_fault_alloc] += 1;
         self.install(vma, first, folio, true);
@@ -246,6 +246,13 @@ impl Guest {
                 self.free_swap_of(folio);
             }
             self.folios.set(folio, flag::DIRTY);
+        }
+        if self.folios.nr[folio as usize] > 1 {
+            let first = self.folios.index[folio as usize] as usize;
+            let ptes = &mut self.vmas[vma].ptes[first..first + HUGE];
+            ptes.iter_mut().for_each(|entry| *entry &= !pte::PROTECTED);
+            ptes[0] |= pte::YOUNG;
+            return;
         }
         self.vmas[vma].ptes[index as usize] = pte::PRESENT | pte::YOUNG;
     }

@@ -42,6 +42,8 @@ pub struct Costs {
     pub minor_ns: u64,
     /// First touch of an anonymous page.
     pub anon_ns: u64,
+    /// First touch of a huge page.
+    pub huge_ns: u64,
     /// A fault that reads a file's page.
     pub major_ns: u64,
     /// A fault that reads from swap, without the device.

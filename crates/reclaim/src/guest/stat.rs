@@ -93,12 +93,16 @@ base::counters! {
         pgpromote_candidate,
         /// Page table entries marked for hint faults.
         numa_pte_updates,
+        /// Huge entries marked for hint faults.
+        numa_huge_pte_updates,
         /// Hint faults.
         numa_hint_faults,
         /// Hint faults on pages of the CPU's own node.
         numa_hint_faults_local,
         /// Pages migrated after hint faults.
         numa_pages_migrated,
+        /// Huge pages migrated whole.
+        thp_migration_success,
         /// Pages put on the unevictable list that could be evicted again.
         unevictable_pgs_rescued,
         /// Pages unlocked.

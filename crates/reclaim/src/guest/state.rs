@@ -50,6 +50,8 @@ pub(super) mod pte {
     pub(crate) const HUGE: u8 = 8;
     /// The shared page of zeros.
     pub(crate) const ZERO: u8 = 16;
+    /// Made inaccessible by a NUMA scanner.
+    pub(crate) const NUMA: u8 = 32;
 }
 
 /// Folios, a field an array.
@@ -72,6 +74,8 @@ pub(super) struct Folios {
     pub(super) mapped: Vec<u16>,
     /// Places in CPUs' batches for activation and rotation; they outlive the folio.
     pub(super) queued: Vec<u16>,
+    /// What NUMA balancing keeps with it, 0 for nothing.
+    pub(super) word: Vec<u32>,
     free: Vec<u32>,
 }
 
@@ -82,6 +86,7 @@ impl Folios {
             (self.flags[f], self.memcg[f], self.zone[f], self.nr[f]) = (flags, 0, zone, nr);
             (self.object[f], self.index[f]) = (object, index);
             (self.on[f], self.generation[f], self.refs[f], self.mapped[f]) = (OFF, OFF, 0, 0);
+            self.word[f] = 0;
             return folio;
         }
         self.flags.push(flags);
@@ -95,6 +100,7 @@ impl Folios {
         self.nr.push(nr);
         self.mapped.push(0);
         self.queued.push(0);
+        self.word.push(0);
         self.flags.len() as u32 - 1
     }
 

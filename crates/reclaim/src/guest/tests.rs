@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::hierarchy::{Design, SoftOwn, knobs};
 
-fn config(cpus: &[usize], zones: &[(usize, usize, u64)]) -> Config {
+pub(super) fn config(cpus: &[usize], zones: &[(usize, usize, u64)]) -> Config {
     let zones = zones.iter().map(|(node, class, managed)| ZoneConfig {
         node: *node,
         class: *class,
@@ -24,6 +24,7 @@ fn config(cpus: &[usize], zones: &[(usize, usize, u64)]) -> Config {
         costs: Costs {
             hit_ns: 400,
             anon_ns: 30_000,
+            huge_ns: 1_920_000,
             major_ns: 30_000,
             scan_ns: 5_000,
             ..Costs::default()
@@ -37,7 +38,7 @@ fn group(name: &str, max: u64) -> Group {
 }
 
 /// Recounts everything, before and after the batches are emptied.
-fn check(guest: &mut Guest) {
+pub(super) fn check(guest: &mut Guest) {
     guest.validate();
     guest.drain_all();
     guest.validate();

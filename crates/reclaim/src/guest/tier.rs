@@ -2,7 +2,7 @@
 
 use super::shrink::Outcome;
 use super::stat::Stat;
-use super::state::{Guest, flag};
+use super::state::Guest;
 use super::vmscan::ScanControl;
 
 impl Guest {
@@ -34,7 +34,7 @@ impl Guest {
         for folio in batch.iter().copied() {
             let nr = u64::from(self.folios.nr[folio as usize]);
             let target = self.demotion_target(self.node_of(folio));
-            let Some(zone) = target.and_then(|node| self.alloc_demotion(node)) else {
+            let Some(zone) = target.and_then(|node| self.alloc_on_node(node, 1)) else {
                 let without = control.no_demotion;
                 control.no_demotion = true;
                 if self.pageout(control, folio, nr, outcome, false) {
@@ -50,14 +50,5 @@ impl Guest {
             self.vm[stat] += nr;
         }
         moved
-    }
-
-    /// Gives an isolated folio another page and puts it on its new node's list.
-    fn move_folio(&mut self, folio: u32, zone: usize) {
-        let old = self.folios.zone[folio as usize] as usize;
-        self.folios.zone[folio as usize] = zone as u8;
-        self.free_to_zone(old, 1);
-        self.folios.clear(folio, flag::ISOLATED);
-        self.lru_add(folio);
     }
 }

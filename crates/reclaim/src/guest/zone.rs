@@ -345,18 +345,20 @@ impl Guest {
         self.numa[node][stat] += pages;
     }
 
-    /// A page of a node for demotion, which neither reclaims nor wakes anybody.
-    pub(super) fn alloc_demotion(&mut self, node: usize) -> Option<usize> {
-        let zones = self.fallback[node].clone();
-        let index = zones.into_iter().find(|index| {
+    /// A page of a node, or a huge one, for a move there, which neither reclaims nor wakes anybody.
+    pub(super) fn alloc_on_node(&mut self, node: usize, pages: u64) -> Option<usize> {
+        let more = if pages > 1 { pages } else { 0 };
+        let index = self.fallback[node].iter().copied().find(|index| {
             let zone = &self.zones[*index];
-            zone.node == node && zone.above(Mark::Low)
+            zone.node == node && zone.free > zone.mark(Mark::Low) + zone.reserve + more
         })?;
-        let cpu = self.cpu;
-        self.zones[index].alloc_page(cpu).then(|| {
-            self.count_placement(node, node, 1);
-            index
-        })
+        if pages > 1 {
+            self.zones[index].free -= pages;
+        } else if !self.zones[index].alloc_page(self.cpu) {
+            return None;
+        }
+        self.count_placement(node, node, pages);
+        Some(index)
     }
 
     /// Gives pages back to the current CPU's list of their zone.

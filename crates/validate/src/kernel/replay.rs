@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use base::TaskId;
 use reclaim::guest::{Advice, Backing, Group, Guest, Policy};
 
+use super::balancing::Balancing;
 use super::case::{Case, Kind, NameVerb, Step, Touch};
 use super::generate::Pages;
 use super::recording::{GAUGES, Recording, Snapshot, Watch};
@@ -11,12 +13,12 @@ use super::setup;
 use super::tables::MachineRow;
 
 /// A thread's turn on the emulator, ns.
-const SLICE_NS: u64 = 4_000_000;
+pub(super) const SLICE_NS: u64 = 4_000_000;
 /// What printing all counters takes, in ns at shift 2.
 const SNAPSHOT_NS: u64 = 50_000_000;
 /// Pages of the program itself that its group pays for at start, and with the first snapshot.
-const PROGRAM_PAGES: u32 = 5;
-const SNAPSHOT_PAGES: u32 = 3;
+pub(super) const PROGRAM_PAGES: u32 = 5;
+pub(super) const SNAPSHOT_PAGES: u32 = 3;
 /// Pages of its own that a forked child writes, and kernel memory that its group pays for: stack,
 /// tables of the program, task.
 /// The most that a heap grows to here, pages: 32 MiB, above which malloc always maps.
@@ -29,7 +31,7 @@ const CHILD_PAGES: u32 = 12;
 const CHILD_KERNEL_PAGES: u64 = 17;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+pub(super) enum State {
     Ready,
     Until(u64),
     Barrier(u64),
@@ -43,25 +45,27 @@ struct Running {
     done: u64,
     started: u64,
     /// Memory of its table that is given back at the end.
-    mapped: Option<u32>,
+    mapped: Option<(u32, u32)>,
     watch: Watch,
 }
 
-struct ThreadState {
-    proc: usize,
+pub(super) struct ThreadState {
+    pub(super) proc: usize,
     index: usize,
     step: usize,
-    cpu: usize,
-    state: State,
+    pub(super) cpu: usize,
+    pub(super) state: State,
+    /// Its stack, where NUMA balancing sees it.
+    pub(super) stack: Option<u32>,
     running: Option<Running>,
     /// Ran since it last was chosen, for turns.
     turn: u64,
 }
 
-struct ProcState {
-    id: u16,
-    regions: BTreeMap<String, (u32, Kind, u64)>,
-    program: u32,
+pub(super) struct ProcState {
+    pub(super) id: u16,
+    pub(super) regions: BTreeMap<String, (u32, Kind, u64)>,
+    pub(super) program: u32,
     heap: Option<u32>,
     map_threshold: u64,
     snapped: bool,
@@ -69,14 +73,18 @@ struct ProcState {
 
 /// A case on a guest.
 pub(super) struct Replay<'a> {
-    case: &'a Case,
-    guest: Guest,
-    procs: Vec<ProcState>,
-    threads: Vec<ThreadState>,
+    pub(super) case: &'a Case,
+    pub(super) guest: Guest,
+    pub(super) procs: Vec<ProcState>,
+    pub(super) threads: Vec<ThreadState>,
     groups: BTreeMap<String, u16>,
     waiting: BTreeMap<u64, Vec<usize>>,
     out: Recording,
     turns: u64,
+    /// NUMA balancing, where it is on.
+    pub(super) balancing: Option<Box<Balancing>>,
+    /// Who prints the samples: when next, and what is left to print.
+    pub(super) observer: (u64, u64),
 }
 
 impl<'a> Replay<'a> {
@@ -111,12 +119,16 @@ impl<'a> Replay<'a> {
             waiting: BTreeMap::new(),
             out: Recording { zones, ..Recording::default() },
             turns: 0,
+            balancing: None,
+            observer: (u64::MAX, 0),
         };
         replay.snapshot("start");
         replay.read_metadata();
         for index in 0..case.procs.len() {
             replay.start_process(index);
         }
+        let mode = setup::number_of(case, knobs, "kernel/numa_balancing", 0);
+        replay.start_balancing(mode);
         replay
     }
 
@@ -174,6 +186,7 @@ impl<'a> Replay<'a> {
                 state: State::Ready,
                 running: None,
                 turn: 0,
+                stack: None,
             });
         }
         self.procs.push(ProcState {
@@ -197,6 +210,10 @@ impl<'a> Replay<'a> {
 
     /// Runs to the end.
     pub(super) fn run(mut self) -> Recording {
+        if self.balancing.is_some() {
+            self.run_on_cpus();
+            return self.out;
+        }
         loop {
             let now = self.guest.now();
             for thread in &mut self.threads {
@@ -226,7 +243,11 @@ impl<'a> Replay<'a> {
 
     /// Lets a thread run for its turn.
     fn slice(&mut self, index: usize) {
-        let end = self.guest.now() + SLICE_NS;
+        self.slice_until(index, self.guest.now() + SLICE_NS);
+    }
+
+    /// Lets a thread run up to a time, or until it waits.
+    pub(super) fn slice_until(&mut self, index: usize, end: u64) {
         self.guest.advance(self.guest.now());
         while self.guest.now() < end && self.threads[index].state == State::Ready {
             let (proc, thread) = (self.threads[index].proc, self.threads[index].index);
@@ -251,8 +272,12 @@ impl<'a> Replay<'a> {
         match step {
             Step::Touch(touch) => return self.touch(index, touch, end),
             Step::Cpu(cpus) => {
-                let cpu = cpus.first().copied().unwrap_or(0).min(self.nr_cpus() - 1);
-                self.threads[index].cpu = cpu;
+                self.threads[index].cpu = match &mut self.balancing {
+                    Some(balancing) => {
+                        balancing.set_affinity(&self.guest, TaskId::from_idx(index), cpus)
+                    }
+                    None => cpus.first().copied().unwrap_or(0).min(self.nr_cpus() - 1),
+                };
             }
             Step::Sleep { ms } => {
                 self.threads[index].state = State::Until(self.guest.now() + ms * 1_000_000);
@@ -266,6 +291,9 @@ impl<'a> Replay<'a> {
             Step::Policy { region, policy } => {
                 if let Some((vma, ..)) = self.procs[proc].regions.get(region) {
                     self.guest.set_policy(*vma, setup::policy_of(*policy));
+                    if let Some(balancing) = &mut self.balancing {
+                        balancing.view.set_policy(*vma, *policy);
+                    }
                 }
             }
             Step::Lock(region) => {
@@ -349,9 +377,17 @@ impl<'a> Replay<'a> {
                 self.guest.touch(cpu, self.procs[proc].program, page, true);
             }
         }
+        if self.balancing.is_some() {
+            for page in 0..PROGRAM_PAGES + SNAPSHOT_PAGES {
+                self.access(index, cpu, self.procs[proc].program, page, true);
+            }
+        }
         self.snapshot(label);
-        let cost = (SNAPSHOT_NS << self.case.guest.shift) >> 2;
-        self.guest.advance(self.guest.now() + cost);
+        self.guest.advance(self.guest.now() + self.snapshot_ns());
+    }
+
+    pub(super) fn snapshot_ns(&self) -> u64 {
+        (SNAPSHOT_NS << self.case.guest.shift) >> 2
     }
 
     fn touch(&mut self, index: usize, touch: &Touch, end: u64) -> bool {
@@ -361,9 +397,10 @@ impl<'a> Replay<'a> {
         };
         let mut running = match self.threads[index].running.take() {
             Some(running) => running,
-            None => self.start_touch(proc, cpu, touch, pages),
+            None => self.start_touch(index, cpu, touch, pages),
         };
         let limit = running.started + touch.ms * 1_000_000;
+        let draw_ns = self.begin_slice(index, cpu, touch, running.mapped);
         let mut finished = false;
         while self.guest.now() < end {
             let over = touch.count.is_none()
@@ -377,7 +414,8 @@ impl<'a> Replay<'a> {
             if kind == Kind::Io {
                 self.guest.file_io(cpu, vma, page, touch.write);
             } else {
-                self.guest.touch(cpu, vma, page, touch.write);
+                self.access(index, cpu, vma, page, touch.write);
+                self.guest.spend(draw_ns);
             }
             running.done += 1;
             if let Some(left) = &mut running.left {
@@ -394,7 +432,10 @@ impl<'a> Replay<'a> {
             }
         }
         if finished {
-            if let Some(region) = running.mapped {
+            if let Some((region, _)) = running.mapped {
+                if let Some(balancing) = &mut self.balancing {
+                    balancing.view.unmap(region);
+                }
                 self.guest.unmap(cpu, region);
             }
             let ms = (self.guest.now() - running.started) as f64 / 1e6;
@@ -408,10 +449,11 @@ impl<'a> Replay<'a> {
         finished
     }
 
-    fn start_touch(&mut self, proc: usize, cpu: usize, touch: &Touch, pages: u64) -> Running {
+    fn start_touch(&mut self, index: usize, cpu: usize, touch: &Touch, pages: u64) -> Running {
+        let proc = self.threads[index].proc;
         let program = self.procs[proc].program;
         for page in 0..PROGRAM_PAGES {
-            self.guest.touch(cpu, program, page, true);
+            self.access(index, cpu, program, page, true);
         }
         let generator = Pages::new(touch, pages);
         let mapped = self.take_heap(proc, cpu, generator.heap_bytes());
@@ -427,7 +469,7 @@ impl<'a> Replay<'a> {
 
     /// Memory for a table of so many bytes, as the C library's malloc has it: what is at least the
     /// threshold is mapped and unmapped again, which raises the threshold; the rest stays.
-    fn take_heap(&mut self, proc: usize, cpu: usize, bytes: u64) -> Option<u32> {
+    fn take_heap(&mut self, proc: usize, cpu: usize, bytes: u64) -> Option<(u32, u32)> {
         if bytes == 0 {
             return None;
         }
@@ -438,7 +480,12 @@ impl<'a> Replay<'a> {
             Some(heap) if !mapped => heap,
             _ => {
                 let size = if mapped { pages } else { HEAP_PAGES };
-                self.guest.add_region(id, &Backing::Anon, size, Policy::Default, 1 << 30, false)
+                let heap = Policy::Default;
+                let region = self.guest.add_region(id, &Backing::Anon, size, heap, 1 << 30, false);
+                if let Some(balancing) = &mut self.balancing {
+                    balancing.map(proc, region, size);
+                }
+                region
             }
         };
         for page in 0..pages.min(if mapped { pages } else { HEAP_PAGES }) {
@@ -446,7 +493,7 @@ impl<'a> Replay<'a> {
         }
         if mapped {
             self.procs[proc].map_threshold = bytes + 4096;
-            return Some(region);
+            return Some((region, pages));
         }
         self.procs[proc].heap = Some(region);
         None

@@ -101,13 +101,49 @@ pub(super) fn config_of(case: &Case, machine: &MachineRow) -> Config {
     }
 }
 
-/// What the emulator takes for things: one guest instruction is 2^shift ns.
+/// What the emulator takes for NUMA balancing, ns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NumaCosts {
+    /// Beginning a scan.
+    pub scan_ns: u64,
+    /// An entry walked over.
+    pub scan_entry_ns: u64,
+    /// Making an entry inaccessible, beyond that.
+    pub scan_update_ns: u64,
+    /// A hint fault.
+    pub fault_ns: u64,
+    /// Moving a page, beyond the fault.
+    pub move_ns: u64,
+    /// Copying each further page of a huge one: what clearing takes, by rates.csv.
+    pub copy_ns: u64,
+    /// A draw of a Zipf step beyond a uniform one, by rates.csv.
+    pub zipf_ns: u64,
+}
+
+/// Prices read off the series of the c cases: faults and moves a second, length of scans.
+pub(super) fn numa_costs(shift: u32) -> NumaCosts {
+    let scale = |ns: u64| (ns << shift) >> 2;
+    NumaCosts {
+        scan_ns: scale(2_500_000),
+        scan_entry_ns: scale(750),
+        scan_update_ns: scale(1_500),
+        fault_ns: scale(12_500),
+        move_ns: scale(95_000),
+        copy_ns: scale(37_500),
+        zipf_ns: scale(780),
+    }
+}
+
+/// What the emulator takes for things: one guest instruction is 2^shift ns. Guests at shift 3 have
+/// several nodes, and touches took more than twice the time of shift 2 there (rates.csv).
 pub(super) fn costs(shift: u32) -> Costs {
     let scale = |ns: u64| (ns << shift) >> 2;
+    let large = shift > 2;
     Costs {
-        hit_ns: scale(450),
+        hit_ns: scale(if large { 700 } else { 450 }),
         minor_ns: scale(8_000),
-        anon_ns: scale(38_000),
+        anon_ns: scale(if large { 60_000 } else { 38_000 }),
+        huge_ns: scale(if large { 19_000_000 } else { 2_432_000 }),
         major_ns: scale(29_000),
         swap_in_ns: scale(30_000),
         read_ns: scale(4_000),

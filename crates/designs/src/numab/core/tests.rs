@@ -91,7 +91,7 @@ fn local_faults_leave_the_page_alone_and_remote_ones_sign_it() {
     let (mut world, mut core, task, _) = one_task();
     let local = world.fault(task, 0, 77);
     let verdict = core.hint_fault(&world.cx(), &local);
-    assert_eq!(verdict, Verdict { word: 77, migrate_to: None });
+    assert_eq!(verdict, Verdict::new(77, None));
     let remote = world.fault(task, 1, 0);
     let verdict = core.hint_fault(&world.cx(), &remote);
     assert_eq!(verdict.word, CpuPid::new(CpuId(0), task).word());

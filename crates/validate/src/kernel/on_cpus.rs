@@ -1,0 +1,167 @@
+//! Replaying a case with NUMA balancing: threads share CPUs as the scheduler says, and whoever
+//! prints the samples is one of them.
+
+use base::TaskId;
+use reclaim::guest::{Backing, Policy};
+
+use super::balancing::Balancing;
+use super::case::{self, Pattern, Touch};
+use super::replay::{PROGRAM_PAGES, Replay, SLICE_NS, SNAPSHOT_PAGES, State};
+use super::setup;
+
+/// Pages that a thread writes on its stack.
+const STACK_PAGES: u32 = 2;
+
+impl Replay<'_> {
+    /// Makes the processes and threads known to the design, if NUMA balancing is on.
+    pub(super) fn start_balancing(&mut self, mode: u64) {
+        let costs = setup::numa_costs(self.case.guest.shift);
+        let Some(mut balancing) = Balancing::new(self.case, mode, costs) else { return };
+        for proc in 0..self.procs.len() {
+            let mm = balancing.add_space(&self.mappings(proc));
+            let mut first = None;
+            for thread in &self.case.procs[proc].threads {
+                let task = balancing.add_task(&self.guest, Some(mm), &thread.cpus, first);
+                first = first.or(Some(task));
+            }
+            let own: Vec<usize> =
+                (0..self.threads.len()).filter(|index| self.threads[*index].proc == proc).collect();
+            // Stacks of threads lie above the regions, the first thread's on top; then what the
+            // kernel maps into each process and nobody touches.
+            for index in own.iter().skip(1).chain(own.first()) {
+                let cpu = self.threads[*index].cpu;
+                let stack = self.add_own(&mut balancing, proc, STACK_PAGES, cpu);
+                self.threads[*index].stack = Some(stack);
+            }
+            let cpu = own.first().map_or(0, |index| self.threads[*index].cpu);
+            self.add_own(&mut balancing, proc, 1, cpu);
+        }
+        if let Some(ms) = self.case.sample_ms {
+            balancing.add_task(&self.guest, None, &[], None);
+            self.observer.0 = self.guest.now() + ms * 1_000_000;
+        }
+        self.balancing = Some(Box::new(balancing));
+    }
+
+    /// Mappings of a process: region, pages, policy.
+    fn mappings(&self, proc: usize) -> Vec<(u32, u32, case::Policy)> {
+        let own = &self.procs[proc];
+        let program = (own.program, PROGRAM_PAGES + SNAPSHOT_PAGES, case::Policy::Default);
+        let regions = self.case.procs[proc].regions.iter().filter_map(|region| {
+            let (vma, _, pages) = own.regions.get(&region.name)?;
+            Some((*vma, *pages as u32, region.policy))
+        });
+        std::iter::once(program).chain(regions).collect()
+    }
+
+    /// A small mapping of the process itself, written by a CPU.
+    fn add_own(&mut self, balancing: &mut Balancing, proc: usize, pages: u32, cpu: usize) -> u32 {
+        let id = self.procs[proc].id;
+        let default = Policy::Default;
+        let region = self.guest.add_region(id, &Backing::Anon, pages, default, 1 << 29, false);
+        for page in 0..pages {
+            self.guest.touch(cpu, region, page, true);
+        }
+        balancing.map(proc, region, pages);
+        region
+    }
+
+    /// Runs to the end, CPU by CPU.
+    pub(super) fn run_on_cpus(&mut self) {
+        let observer = self.case.sample_ms.map(|_| TaskId::from_idx(self.threads.len()));
+        while self.threads.iter().any(|thread| thread.state != State::Done) {
+            self.wake();
+            let Some(balancing) = &mut self.balancing else { return };
+            for (index, thread) in self.threads.iter().enumerate() {
+                let task = TaskId::from_idx(index);
+                if thread.state == State::Done {
+                    balancing.exit(&self.guest, task);
+                }
+                balancing.set_runnable(&self.guest, task, thread.state == State::Ready);
+            }
+            if let Some(task) = observer {
+                balancing.set_runnable(&self.guest, task, self.observer.1 > 0);
+            }
+            match balancing.next(&self.guest) {
+                Some((task, _)) if Some(task) == observer => self.print_sample(),
+                Some((task, cpu)) => {
+                    let end = self.guest.now() + SLICE_NS;
+                    self.threads[task.idx()].cpu = cpu;
+                    balancing.tick(&mut self.guest, task, end);
+                    self.slice_until(task.idx(), end);
+                }
+                None => match self.next_due() {
+                    Some(due) => self.guest.advance(due),
+                    None => return,
+                },
+            }
+        }
+    }
+
+    /// Wakes sleepers whose time has come.
+    fn wake(&mut self) {
+        let now = self.guest.now();
+        for thread in &mut self.threads {
+            if matches!(thread.state, State::Until(due) if due <= now) {
+                thread.state = State::Ready;
+            }
+        }
+        if self.observer.0 <= now {
+            self.observer = (u64::MAX, self.snapshot_ns());
+        }
+    }
+
+    fn next_due(&self) -> Option<u64> {
+        let sleepers = self.threads.iter().filter_map(|thread| match thread.state {
+            State::Until(due) => Some(due),
+            _ => None,
+        });
+        // Samples alone do not keep a case going.
+        let due = sleepers.min()?;
+        Some(due.min(self.observer.0))
+    }
+
+    /// Prints a part of a sample.
+    fn print_sample(&mut self) {
+        let step = self.observer.1.min(SLICE_NS);
+        self.guest.advance(self.guest.now() + step);
+        self.observer.1 -= step;
+        if self.observer.1 == 0 {
+            let ms = self.case.sample_ms.unwrap_or(0);
+            self.observer.0 = self.guest.now() + ms * 1_000_000;
+        }
+    }
+
+    /// A load or store, perhaps with a hint fault before it.
+    pub(super) fn access(&mut self, index: usize, cpu: usize, vma: u32, page: u32, write: bool) {
+        if let Some(balancing) = &mut self.balancing
+            && self.guest.is_marked(vma, page)
+        {
+            let task = TaskId::from_idx(index);
+            balancing.fault(&mut self.guest, task, cpu, (vma, page), write);
+        }
+        self.guest.touch(cpu, vma, page, write);
+    }
+
+    /// What a thread uses all the time besides its region: its stack and the table it draws by.
+    /// Gives what a draw takes beyond a hit, ns.
+    pub(super) fn begin_slice(
+        &mut self,
+        index: usize,
+        cpu: usize,
+        touch: &Touch,
+        table: Option<(u32, u32)>,
+    ) -> u64 {
+        let Some(balancing) = &self.balancing else { return 0 };
+        let zipf_ns = balancing.zipf_ns();
+        let stack = self.threads[index].stack.map(|region| (region, STACK_PAGES));
+        for (region, pages) in stack.into_iter().chain(table) {
+            for page in 0..pages {
+                if self.guest.is_marked(region, page) {
+                    self.access(index, cpu, region, page, true);
+                }
+            }
+        }
+        if matches!(touch.pattern, Pattern::Zipf(_)) { zipf_ns } else { 0 }
+    }
+}
