@@ -77,7 +77,7 @@ fn heat_map(
                 "scale": {"domain": [0.0, end_s], "nice": false}},
             "x2": {"field": "to_s"},
             "y": {"field": "row", "type": "nominal", "sort": rows, "title": null, "scale": {"domain": rows, "paddingInner": inner},
-                "axis": {"labelOverlap": true, "labelLimit": 110, "domain": false, "ticks": false}},
+                "axis": {"labelOverlap": true, "labelLimit": 130, "domain": false, "ticks": false}},
             "color": color,
         },
     });
