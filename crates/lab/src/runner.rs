@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use results::{Comparison, FailedCell, Run, Wall};
 use sim::{RunSpec, SimError};
 use thiserror::Error;
+use tracing::{info, info_span, warn};
 
 use crate::live::{CellState, Live, LiveCell};
 use crate::plan::{Cell, Plan};
@@ -102,12 +103,19 @@ fn run_cell(cell: &Cell, live: &LiveCell) -> Result<Run, Failure> {
         return Err(Failure::Cancelled);
     }
     live.set_state(CellState::Running);
+    let _span = info_span!("cell", design = cell.design, seed = cell.seed, axes = ?cell.axes).entered();
+    info!(machine = cell.machine.name, workload = cell.workload, "begins");
     // A cell shares nothing that a panic could leave half done: the trace's chunks are replaced
     // whole, and `live` holds single numbers.
     let outcome = catch_unwind(AssertUnwindSafe(|| cell.run(live)));
     let outcome = outcome.unwrap_or_else(|panic| {
         Err(Failure::Message(format!("bug in the simulator: {}", panic_text(&*panic))))
     });
+    match &outcome {
+        Ok(run) => info!(elapsed = %run.elapsed, outcome = ?run.outcome, "ended"),
+        Err(Failure::Cancelled) => info!("interrupted"),
+        Err(Failure::Message(message)) => warn!(message, "failed"),
+    }
     live.set_state(if outcome.is_ok() { CellState::Finished } else { CellState::Failed });
     outcome
 }

@@ -40,7 +40,8 @@ pub(crate) struct Global {
     /// Form of problems on stderr; `json` gives one object a line, for editors.
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORM")]
     pub(crate) message_format: MessageFormat,
-    /// Log to stderr: targets with levels, such as `sim=debug,mm=info`.
+    /// Log to stderr: targets with levels, such as `lab=info` (runs as they begin and end) or
+    /// `sim=debug` (each decision that moves a task or a page).
     #[arg(long, global = true, value_name = "TARGET=LEVEL")]
     pub(crate) log: Option<Targets>,
 }

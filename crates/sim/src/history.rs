@@ -9,6 +9,7 @@ use results::{
     DecisionCounts, HintFaults, History, MemoryHistory, MoveCount, MoveReason, NodeMove, PageFlow,
     Queueing, Scans, ThreadHistory,
 };
+use tracing::debug;
 
 use crate::thread::Role;
 use crate::world::World;
@@ -111,6 +112,7 @@ impl Decisions {
 
     pub(crate) fn task_moved(&mut self, moved: Moved) {
         let Moved { task, at, from, to, reason, why } = moved;
+        debug!(%task, %at, %from, %to, reason = reason.name(), why, "task moved");
         let of_task = &mut self.tasks[task];
         let count = &mut of_task.moves[reason as usize];
         count.0 += 1;
@@ -136,6 +138,7 @@ impl Decisions {
         (from, to): (NodeId, NodeId),
         moved: bool,
     ) {
+        debug!(by_kthread, ?order, %from, %to, moved, "folio sent to another node");
         self.count(if moved { Kind::Folio } else { Kind::FolioFailed });
         let nr_nodes = self.nr_nodes;
         let idx = (usize::from(by_kthread) * nr_nodes + from.idx()) * nr_nodes + to.idx();
@@ -162,6 +165,7 @@ impl Decisions {
 
     /// A walk of the scanner begins.
     pub(crate) fn scan(&mut self, mm: MmId, now: Nanos) {
+        debug!(%mm, %now, "scan of page tables begins");
         self.count(Kind::Scan);
         let scans = &mut self.scans[mm.idx()];
         let since = now.saturating_sub(scans.last);

@@ -15,6 +15,19 @@ fn jobs_do_not_change_a_byte() {
 }
 
 #[test]
+fn the_log_tells_cells_and_decisions_on_stderr_alone() {
+    let dir = small();
+    let args = ["compare", "experiment.toml", "--json", "--jobs", "1"];
+    let silent = numalab(dir.path(), &args);
+    let logged = numalab(dir.path(), &[&args[..], &["--log", "lab=info,sim=debug"]].concat());
+    assert_eq!(without_wall(&silent.stdout), without_wall(&logged.stdout));
+    assert_eq!(silent.stderr, "");
+    let lines = |text: &str| logged.stderr.lines().filter(|line| line.contains(text)).count();
+    assert_eq!((lines("lab::runner: begins"), lines("lab::runner: ended")), (8, 8));
+    assert!(lines("sim::history: task moved") > 0, "{}", logged.stderr);
+}
+
+#[test]
 fn the_result_does_not_depend_on_where_the_command_is_typed() {
     let dir = small();
     let path = dir.path().join("experiment.toml");
