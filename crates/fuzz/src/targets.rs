@@ -31,10 +31,10 @@ pub fn machine(bytes: &[u8]) {
 /// A workload file.
 pub fn workload(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    match config::parse::<trace::generate::WorkloadSpec>("fuzz.toml", text) {
+    match config::parse::<trace::generate::WorkloadFile>("fuzz.toml", text) {
         Ok(spec) => {
             let printed = config::to_toml_text(&spec);
-            let again = config::parse::<trace::generate::WorkloadSpec>("printed.toml", &printed);
+            let again = config::parse::<trace::generate::WorkloadFile>("printed.toml", &printed);
             assert_eq!(again.expect("what is printed can be read"), spec);
         }
         Err(problems) => assert!(!problems.render(false).is_empty(), "refused without a word"),

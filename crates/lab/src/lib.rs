@@ -17,6 +17,6 @@ mod store;
 
 pub use experiment::{DesignFile, ExperimentFile, Seeds, schema};
 pub use live::{CellState, Live, LiveCell};
-pub use plan::{Cell, Overrides, Plan, Program};
+pub use plan::{Cell, Overrides, Plan, Program, ProgramSource};
 pub use runner::{Finished, LabError, Options, compare};
 pub use store::Directory;

@@ -9,10 +9,10 @@ use config::{Cx, FromToml, Problem, Problems, Span, Spanned, Value};
 use designs::Maker;
 use results::{Drawing, InputDigest};
 use sim::EngineKnobs;
-use topology::{Machine, MachineFile};
+use topology::{Machine, MachineFile, Reclaim};
 use trace::container::{DEFAULT_BUDGET, SharedTrace, TraceFile};
-use trace::generate::WorkloadSpec;
-use trace::{TraceError, Workload};
+use trace::generate::{WorkloadFile, WorkloadSpec};
+use trace::{Memcg, TraceError, Workload};
 
 use crate::axes::{Axis, Setting, Target, axes, settings};
 use crate::experiment::{ExperimentFile, Seeds};
@@ -57,9 +57,18 @@ pub struct Cell {
     pub engine: EngineKnobs,
 }
 
+/// What runs.
+#[derive(Clone)]
+pub struct Program {
+    /// Where the accesses come from.
+    pub source: ProgramSource,
+    /// The memory cgroups it runs in.
+    pub memcgs: Vec<Memcg>,
+}
+
 /// Where the accesses come from.
 #[derive(Clone)]
-pub enum Program {
+pub enum ProgramSource {
     /// A generator.
     Generated(Arc<WorkloadSpec>),
     /// A recorded trace, decoded once for all cells.
@@ -72,19 +81,47 @@ impl Program {
     /// # Errors
     /// The workload does not fit the machine, or the trace is damaged.
     pub fn open(&self, machine: &Machine, seed: u64) -> Result<Workload, TraceError> {
-        match self {
-            Self::Generated(spec) => {
-                spec.open(machine, seed).map_err(|error| TraceError::Invalid(error.to_string()))
+        let invalid = |error: String| TraceError::Invalid(error);
+        let mut workload = match &self.source {
+            ProgramSource::Generated(spec) => {
+                spec.open(machine, seed).map_err(|error| invalid(error.to_string()))?
             }
-            Self::Recorded(trace) => trace.workload(),
+            ProgramSource::Recorded(trace) => trace.workload()?,
+        };
+        workload.memcgs = self.memcgs.clone();
+        self.check_memcgs(machine, &workload).map_err(invalid)?;
+        Ok(workload)
+    }
+
+    /// What is wrong with the memory cgroups on that machine.
+    fn check_memcgs(&self, machine: &Machine, workload: &Workload) -> Result<(), String> {
+        if !self.memcgs.is_empty() && machine.kernel.reclaim == Reclaim::None {
+            return Err(format!(
+                "the workload has memory cgroups, but {} reclaims nothing: set \
+                 machine.kernel.reclaim to \"classic\" or \"mglru\"",
+                machine.name
+            ));
         }
+        for memcg in &self.memcgs {
+            let exists =
+                |process: &u32| workload.threads.iter().any(|thread| thread.process == *process);
+            let missing = memcg.settings.processes.iter().find(|process| !exists(process));
+            if let Some(process) = missing {
+                let nr = workload.threads.iter().map(|thread| thread.process).max().unwrap_or(0);
+                return Err(format!(
+                    "memory cgroup {} has process {process}; the last one is {nr}",
+                    memcg.path
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Rows a run will replay, where that is known beforehand.
     pub fn nr_rows(&self) -> Option<u64> {
-        match self {
-            Self::Generated(_) => None,
-            Self::Recorded(trace) => Some(trace.nr_rows()),
+        match &self.source {
+            ProgramSource::Generated(_) => None,
+            ProgramSource::Recorded(trace) => Some(trace.nr_rows()),
         }
     }
 }
@@ -162,7 +199,7 @@ fn look_at_named_files(tree: &Value, cx: &mut Cx) {
         topology::load_named(cx, &name);
     }
     if let Some(name) = name("workload").filter(|name| !name.ends_with(".parquet")) {
-        cx.load_named::<WorkloadSpec>(&name);
+        cx.load_named::<WorkloadFile>(&name);
     }
 }
 
@@ -372,18 +409,22 @@ impl<'a> Planner<'a> {
                 self.cx.error(setting.path.span, message, "leads into a trace");
                 return None;
             }
-            return self.trace(path, name.span).map(Program::Recorded);
+            let source = ProgramSource::Recorded(self.trace(path, name.span)?);
+            return Some(Program { source, memcgs: Vec::new() });
         }
         let tree = self.tree(name, path)?;
         let tree = combination.overlay(tree, Target::Workload);
-        match self.cx.decode::<WorkloadSpec>(&tree)? {
+        let file = self.cx.decode::<WorkloadFile>(&tree)?;
+        let memcgs = file.memcgs();
+        let source = match file.spec {
             WorkloadSpec::Trace(trace) => {
                 let path = self.cx.resolve(&trace.file);
                 let shared = self.trace(&path, trace.file.span)?;
-                Some(Program::Recorded(shared.with_passes(trace.passes)))
+                ProgramSource::Recorded(shared.with_passes(trace.passes))
             }
-            spec => Some(Program::Generated(Arc::new(spec))),
-        }
+            spec => ProgramSource::Generated(Arc::new(spec)),
+        };
+        Some(Program { source, memcgs })
     }
 
     /// Opens and verifies a trace.

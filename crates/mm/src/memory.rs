@@ -153,12 +153,23 @@ impl Memory {
     /// When the target is full or the folio is being moved already; nothing has changed then.
     pub fn begin_migration(&mut self, folio: FolioId, to: NodeId) -> Result<u8, MigrateError> {
         let order = self.folios.order(folio);
+        self.begin_migration_to(folio, |zones| zones.alloc_on(order, to, Watermark::High))
+    }
+
+    /// The same with room that somebody else finds; asked only when the folio can be moved.
+    ///
+    /// # Errors
+    /// As [`Memory::begin_migration`].
+    pub fn begin_migration_to(
+        &mut self,
+        folio: FolioId,
+        room: impl FnOnce(&mut Zones) -> Option<u8>,
+    ) -> Result<u8, MigrateError> {
         let (mm, page) = (self.folios.mm(folio), self.folios.page(folio));
         if self.pte(mm, page).has(Pte::MIGRATING) {
             return Err(MigrateError::Busy);
         }
-        let zone =
-            self.zones.alloc_on(order, to, Watermark::High).ok_or(MigrateError::TargetFull)?;
+        let zone = room(&mut self.zones).ok_or(MigrateError::TargetFull)?;
         self.update_ptes(folio, |pte| pte.without(Pte::OPEN).with(Pte::MIGRATING));
         Ok(zone)
     }
@@ -201,6 +212,20 @@ impl Memory {
     /// says, entries agree with folios, free and resident pages add up to the managed ones. Slow;
     /// for tests.
     pub fn validate(&self, in_flight: &[(NodeId, Pages)]) {
+        let mut used = self.validate_entries();
+        in_flight.iter().for_each(|(node, pages)| used[*node] += pages.0);
+        for (node, used) in used.enumerate() {
+            assert_eq!(
+                self.zones.free(node).0 + used,
+                self.zones.managed(node).0,
+                "pages of node {node}"
+            );
+        }
+    }
+
+    /// The part of [`Memory::validate`] that holds whoever counts free pages; gives the mapped base
+    /// pages of each node.
+    pub fn validate_entries(&self) -> NodeVec<u64> {
         let mut used = NodeVec::filled(0u64, self.zones.nr_nodes());
         let mut mapped = 0u64;
         for folio in self.folios.live() {
@@ -215,19 +240,12 @@ impl Memory {
             used[node] += order.pages().0;
             mapped += order.pages().0;
         }
-        in_flight.iter().for_each(|(node, pages)| used[*node] += pages.0);
-        for (node, used) in used.enumerate() {
-            assert_eq!(
-                self.zones.free(node).0 + used,
-                self.zones.managed(node).0,
-                "pages of node {node}"
-            );
-        }
         let present =
             |space: &AddressSpace| space.ptes.iter().filter(|pte| pte.has(Pte::PRESENT)).count();
         let entries: usize = self.spaces.iter().map(present).sum();
         assert_eq!(entries as u64, mapped, "entries without a folio");
         let resident: u64 = self.resident.iter().flat_map(|nodes| nodes.iter()).sum();
         assert_eq!(resident, mapped, "resident counts");
+        used
     }
 }

@@ -156,6 +156,18 @@ impl Zones {
         Some(zone as u8)
     }
 
+    /// Takes a folio from a zone that somebody else chose, who knows better what is free.
+    pub fn take(&mut self, order: Order, node: NodeId, zone: u8) {
+        let free = &mut self.nodes[node][usize::from(zone)].free;
+        *free = free.saturating_sub(order.pages());
+    }
+
+    /// Sets what is free of a zone to what somebody else counts, who also holds pages that are
+    /// mapped nowhere.
+    pub fn set_free(&mut self, node: NodeId, zone: u8, free: Pages) {
+        self.nodes[node][usize::from(zone)].free = free;
+    }
+
     /// Gives a folio back.
     pub fn free_folio(&mut self, order: Order, node: NodeId, zone: u8) {
         let state = &mut self.nodes[node][usize::from(zone)];

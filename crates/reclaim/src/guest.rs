@@ -14,6 +14,7 @@ mod lru;
 mod memcg;
 mod mglru;
 mod numa;
+mod outside;
 mod process;
 mod removal;
 mod setup;
@@ -36,6 +37,7 @@ mod zswap;
 mod tests;
 
 pub use numa::{Entry, Hinted};
+pub use outside::{Change, Disk, Fault, Stroke, Work};
 pub use process::Advice;
 pub use removal::Removal;
 pub use setup::{Backing, Config, Costs, Group, Knobs, Policy, SwapDevice, ZoneConfig};

@@ -1,17 +1,20 @@
 //! The report: one self-contained page that opens offline and asks the network for nothing.
 
+use std::collections::BTreeSet;
+
 use askama::Template;
 use base::Vm;
 use base64::Engine as _;
 use results::{
-    Case, Comparison, Estimate, Percentiles, SummaryRow, Verdict, merged, summary, time_split_s,
-    to_json, verdicts,
+    Case, Comparison, Estimate, Percentiles, Run, SummaryRow, Verdict, merged, summary,
+    time_split_s, to_json, verdicts,
 };
 use serde_json::{Value, json};
 
 use crate::charts::{self, Figure};
 use crate::explain::saturation_pct;
 use crate::figures::{compact, decimals, grouped, plain};
+use crate::memcgs;
 use crate::past::default_pair;
 use crate::table::{csv, group};
 use crate::timeline::{Timeline, timelines};
@@ -59,6 +62,7 @@ struct Section {
     tasks: Option<Figure>,
     timelines: Vec<Timeline>,
     why: Option<Why>,
+    memcgs: Table,
     counters: Table,
 }
 
@@ -179,6 +183,7 @@ fn section(
         tasks: charts::tasks(index, comparison, case, &present),
         timelines: timelines(index, comparison, case, designs),
         why: None,
+        memcgs: memcg_table(comparison, case, &present),
         counters: counter_table(comparison, case, &present),
     }
 }
@@ -345,7 +350,34 @@ fn counter_table(comparison: &Comparison, case: &Case, designs: &[String]) -> Ta
             rows.push(Line { hint: counter.doc(), cells: cells.collect() });
         }
     }
+    let names = designs.iter().flat_map(|design| comparison.finished(case, design));
+    let names: BTreeSet<&String> = names
+        .filter_map(|run| run.reclaim.as_ref())
+        .flat_map(|used| used.counters.keys())
+        .collect();
+    for name in names {
+        let of = |run: &Run| {
+            let counters = run.reclaim.as_ref().map(|used| &used.counters);
+            counters.and_then(|counters| counters.get(name)).copied().unwrap_or(0) as f64
+        };
+        let mean = |design: &String| {
+            let values: Vec<f64> = comparison.finished(case, design).map(of).collect();
+            Estimate::of(&values).mean
+        };
+        let values: Vec<f64> = designs.iter().map(mean).collect();
+        if values.iter().any(|value| *value > 0.0) {
+            let cells = values.iter().map(|value| grouped(*value));
+            rows.push(Line::of(std::iter::once(name.clone()).chain(cells)));
+        }
+    }
     Table { heads: by_design("counter", designs), rows }
+}
+
+fn memcg_table(comparison: &Comparison, case: &Case, designs: &[String]) -> Table {
+    Table {
+        heads: memcgs::HEADS.map(|head| head.join(" ").trim().to_owned()).to_vec(),
+        rows: memcgs::rows(comparison, case, designs).into_iter().map(Line::of).collect(),
+    }
 }
 
 fn by_design(first: &str, designs: &[String]) -> Vec<String> {

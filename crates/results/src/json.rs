@@ -16,8 +16,8 @@ use crate::latency::{Percentiles, empty_histogram, hex, histogram_digest};
 use crate::summary::summary;
 use crate::verdict::verdicts;
 use crate::{
-    Comparison, FailedCell, History, InputDigest, Latency, Outcome, ResourceUse, Run, Series,
-    SummaryRow, Task, Verdict, Wall,
+    Comparison, FailedCell, History, InputDigest, Latency, Outcome, ReclaimUse, ResourceUse, Run,
+    Series, SummaryRow, Task, Verdict, Wall,
 };
 
 /// Names the form of the document; another number means another meaning of a key.
@@ -68,6 +68,8 @@ struct Cell {
     /// Empty where there is none.
     #[serde(default)]
     history_sha256: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reclaim: Option<ReclaimUse>,
 }
 
 #[derive(Serialize)]
@@ -208,6 +210,7 @@ impl Cell {
             resources: run.resources.clone(),
             series: run.series.iter().map(SeriesForm::of).collect(),
             history_sha256: run.history.digest(),
+            reclaim: run.reclaim.clone(),
         }
     }
 
@@ -233,6 +236,7 @@ impl Cell {
             latency: self.latency.into_iter().map(empty).collect(),
             series: self.series.into_iter().map(SeriesForm::into_series).collect(),
             resources: self.resources,
+            reclaim: self.reclaim,
             work_done: self.work_done,
             outcome: self.outcome,
             history: History::default(),

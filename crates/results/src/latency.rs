@@ -2,7 +2,7 @@
 
 use base::math;
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{Latency, Run};
@@ -11,7 +11,7 @@ use crate::{Latency, Run};
 const DIGITS: u8 = 3;
 
 /// Percentiles of access latency, in ns. All zero where nothing was recorded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Percentiles {
     /// Accesses recorded.
     pub count: u64,

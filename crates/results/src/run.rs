@@ -6,7 +6,7 @@ use base::{Nanos, Vmstat};
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-use crate::History;
+use crate::{History, Percentiles};
 
 /// The result of one run: one design on one machine and workload with one seed.
 #[derive(Clone, Debug)]
@@ -33,6 +33,8 @@ pub struct Run {
     pub series: Vec<Series>,
     /// Machine bytes moved through each shared bandwidth, and the share of time it was saturated.
     pub resources: Vec<ResourceUse>,
+    /// What reclaim counted, on machines that reclaim.
+    pub reclaim: Option<ReclaimUse>,
     /// Units of work the workload reported as done.
     pub work_done: u64,
     /// How it ended.
@@ -135,6 +137,28 @@ impl TimeSplit {
     pub fn total(&self) -> Nanos {
         self.parts().into_iter().map(|(_, time)| time).sum()
     }
+}
+
+/// What reclaim counted, beyond the counters of every run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ReclaimUse {
+    /// More of `/proc/vmstat`.
+    pub counters: BTreeMap<String, u64>,
+    /// Each memory cgroup, the root first; empty where the workload declares none.
+    pub memcgs: Vec<MemcgUse>,
+}
+
+/// What one memory cgroup used.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MemcgUse {
+    /// Path, beginning with a slash.
+    pub path: String,
+    /// `memory.current`, `memory.swap.current`, `memory.stat` and `memory.events` at the end, with
+    /// those of the groups below; sizes in bytes.
+    pub stat: BTreeMap<String, u64>,
+    /// Latencies of its own tasks by class: `access` (lines, and faults as a whole), `direct
+    /// reclaim`.
+    pub latency: BTreeMap<String, Percentiles>,
 }
 
 /// Latencies of one class.

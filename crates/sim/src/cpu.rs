@@ -100,7 +100,7 @@ impl World {
     }
 
     /// Runs the task until `until`, or until it sleeps or ends.
-    fn run_task(&mut self, task: TaskId, cpu: CpuId, until: Nanos) -> Ran {
+    pub(crate) fn run_task(&mut self, task: TaskId, cpu: CpuId, until: Nanos) -> Ran {
         loop {
             if self.cpus[cpu].clock >= until {
                 return Ran::Budget;
@@ -114,6 +114,7 @@ impl World {
                 Activity::Replay => match self.threads[task].role {
                     Role::User(_) => self.replay(task, cpu, until),
                     Role::Kthread(idx) => self.run_kthread(task, cpu, idx),
+                    Role::Kswapd(node) => self.run_kswapd(task, cpu, node),
                     Role::Daemon => {
                         self.block(task, self.cpus[cpu].clock, crate::thread::WaitFor::Timer)
                     }

@@ -18,6 +18,7 @@ impl World {
         self.epoch.nr += 1;
         self.epoch.end = now + self.knobs.epoch;
         self.pick_on_idle_cpus(now);
+        self.note_running();
         self.solve_bandwidth();
         self.sampler.account_resources(&self.machine, &self.bandwidth, self.knobs.epoch);
         let mut cpus: Vec<CpuId> =
@@ -42,6 +43,14 @@ impl World {
             if self.sched.current(cpu).is_none() && self.sched.nr_running(cpu) > 0 {
                 self.pick(cpu, now);
             }
+        }
+    }
+
+    /// Tells reclaim which processes run.
+    fn note_running(&mut self) {
+        let Some(pressure) = &mut self.pressure else { return };
+        for task in self.machine.cpus.ids().filter_map(|cpu| self.sched.current(cpu)) {
+            pressure.note_running(self.threads[task].process);
         }
     }
 
@@ -73,7 +82,7 @@ impl World {
                 self.vmstat[base::Vm::sim_migration_wait_ns] += waited.0;
                 self.recorder.wait(Latent::MigrationWait, waited);
             }
-            WaitFor::Barrier(_) | WaitFor::Timer => time.sleep += waited,
+            WaitFor::Barrier(_) | WaitFor::Device | WaitFor::Timer => time.sleep += waited,
         }
         self.threads[task].clock = self.threads[task].clock.max(now);
         let from = self.sched.cpu_of(task);
@@ -103,7 +112,7 @@ impl World {
         }
     }
 
-    fn wake_cpu(&mut self, task: TaskId, now: Nanos) -> CpuId {
+    pub(crate) fn wake_cpu(&mut self, task: TaskId, now: Nanos) -> CpuId {
         let mut cx = crate::world::cx!(self, now);
         let node = self.design.preferred_node(&mut cx, task);
         let previous = self.sched.cpu_of(task);

@@ -14,8 +14,19 @@ use crate::world::{World, cx};
 impl World {
     /// Serves a fault on an absent page. A base page is mapped at once; a huge page is cleared
     /// first, and others who fault on it meanwhile clear one of their own.
-    pub(crate) fn demand_fault(&mut self, task: TaskId, cpu: CpuId, mm: MmId, page: u32) {
+    pub(crate) fn demand_fault(
+        &mut self,
+        task: TaskId,
+        cpu: CpuId,
+        mm: MmId,
+        page: u32,
+        write: bool,
+    ) {
         self.vmstat[Vm::pgfault] += 1;
+        if self.pressure.is_some() {
+            self.pressure_fault(task, cpu, mm, page, write);
+            return;
+        }
         let vma = self.vma_at(mm, page);
         let order = self.fault_order(mm, page, vma);
         let wanted = self.wanted(task, cpu, mm, page, vma, order);
@@ -43,7 +54,7 @@ impl World {
 
     /// Index of the mapping at `page`. A recorded access outside all mappings (the recorder missed
     /// the call, or merged rows across it) maps its page.
-    fn vma_at(&mut self, mm: MmId, page: u32) -> usize {
+    pub(crate) fn vma_at(&mut self, mm: MmId, page: u32) -> usize {
         let space = &mut self.memory.spaces[mm];
         if let Some(vma) = space.vma_index(page) {
             return vma;
@@ -52,7 +63,7 @@ impl World {
         space.vma_index(page).expect("it was mapped just now")
     }
 
-    fn fault_order(&self, mm: MmId, page: u32, vma: usize) -> Order {
+    pub(crate) fn fault_order(&self, mm: MmId, page: u32, vma: usize) -> Order {
         let space = &self.memory.spaces[mm];
         let vma = &space.vmas()[vma];
         let allowed = match self.machine.kernel.thp {
@@ -64,7 +75,7 @@ impl World {
     }
 
     /// What the policies say: the mapping's, else the task's, else the design's, else local.
-    fn wanted(
+    pub(crate) fn wanted(
         &mut self,
         task: TaskId,
         cpu: CpuId,
@@ -96,7 +107,13 @@ impl World {
     }
 
     /// Counts an allocation as `/proc/vmstat` and the nodes' `numastat` do.
-    fn count_alloc(&mut self, cpu: CpuId, order: Order, at: &Allocated, wanted: &Wanted) {
+    pub(crate) fn count_alloc(
+        &mut self,
+        cpu: CpuId,
+        order: Order,
+        at: &Allocated,
+        wanted: &Wanted,
+    ) {
         let pages = order.pages().0;
         let local = self.machine.node_of(cpu);
         self.vmstat[Vm::pgalloc_normal] += pages;

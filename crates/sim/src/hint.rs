@@ -74,7 +74,7 @@ impl World {
     pub(crate) fn migrate(&mut self, task: TaskId, cpu: CpuId, folio: FolioId, to: NodeId) {
         let from = self.memory.folios.node(folio);
         let order = self.memory.folios.order(folio);
-        let Ok(zone) = self.memory.begin_migration(folio, to) else {
+        let Some(zone) = self.begin_migration(folio, to) else {
             self.memory.open(folio);
             self.migration_over(task, cpu, order, from, to, false);
             return;
@@ -86,7 +86,7 @@ impl World {
                 let flush = self.tlb_flush(self.memory.folios.mm(folio), cpu);
                 let cost = self.machine.costs.migrate_page + copy + flush;
                 self.charge(task, cpu, cost, |time| &mut time.migration);
-                self.memory.finish_migration(folio, to, zone);
+                self.finish_migration(cpu, folio, to, zone);
                 self.migration_over(task, cpu, order, from, to, true);
             }
             Order::Huge => {
@@ -125,11 +125,11 @@ impl World {
         };
         let fails = !waiters.is_empty() && self.knobs.extra_reference_fails;
         if fails {
-            self.memory.abort_migration(copy.folio, copy.to, copy.zone);
+            self.abort_migration(cpu, copy.folio, copy.to, copy.zone);
             let cost = self.machine.costs.migrate_fail;
             self.charge(task, cpu, cost, |time| &mut time.migration);
         } else {
-            self.memory.finish_migration(copy.folio, copy.to, copy.zone);
+            self.finish_migration(cpu, copy.folio, copy.to, copy.zone);
         }
         self.migration_over(task, cpu, Order::Huge, copy.from, copy.to, !fails);
         let now = self.cpus[cpu].clock;

@@ -21,6 +21,7 @@ mod fault;
 mod hint;
 mod history;
 mod kthread;
+mod pressure;
 mod record;
 mod replay;
 mod sampler;

@@ -26,6 +26,8 @@ const LINE_CLASSES: [[&str; 2]; 2] =
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Latent {
     PageFault,
+    MajorFault,
+    DirectReclaim,
     HintFault,
     MigrationWait,
     RunqueueWait,
@@ -35,6 +37,8 @@ impl Latent {
     const fn name(self) -> &'static str {
         match self {
             Self::PageFault => "page fault",
+            Self::MajorFault => "major fault",
+            Self::DirectReclaim => "direct reclaim",
             Self::HintFault => "hint fault",
             Self::MigrationWait => "migration wait",
             Self::RunqueueWait => "runqueue wait",
@@ -82,7 +86,8 @@ pub(crate) struct Recorder {
     shape: WaitingShape,
 }
 
-fn histogram() -> Histogram<u64> {
+/// A histogram for latencies, ns.
+pub(crate) fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, LONGEST_NS, DIGITS).expect("constant bounds are valid")
 }
 
@@ -152,6 +157,8 @@ impl World {
         let thread = &mut self.threads[task];
         let local = self.machine.node_of(thread.rates.place(cpu));
         let in_flight = thread.rates.lines_in_flight;
+        let process = thread.process;
+        let mut pressure = self.pressure.as_mut();
         for (node, by_kind) in thread.epoch_seen.iter_mut().enumerate() {
             for (write, count) in by_kind.iter_mut().enumerate() {
                 let count = std::mem::take(count);
@@ -166,6 +173,9 @@ impl World {
                     let idle_ns = thread.rates.latency_ns[node];
                     let held_back = thread.rates.utilisation > 0.0;
                     let wait_ns = if held_back { queue_ns * in_flight } else { 0.0 };
+                    if let Some(pressure) = &mut pressure {
+                        pressure.note_lines(process, idle_ns + wait_ns, count);
+                    }
                     self.recorder.lines(
                         remote,
                         write == 1,
@@ -186,7 +196,10 @@ impl World {
             Activity::Clear(clear) => Some((clear.at.node, Order::Huge.pages())),
             Activity::Replay | Activity::Compute(_) | Activity::Busy(_) => None,
         });
-        self.memory.validate(&held.collect::<Vec<_>>());
+        match &self.pressure {
+            Some(pressure) => pressure.check(&self.memory, self.in_flight.is_empty()),
+            None => self.memory.validate(&held.collect::<Vec<_>>()),
+        }
         for thread in self.threads.iter().filter(|thread| thread.is_user()) {
             if let Some(end) = thread.end {
                 let parts = thread.time.total();
@@ -233,6 +246,7 @@ impl World {
         });
         let tasks = tasks.collect();
         let history = self.take_history(elapsed);
+        let reclaim = self.finish_pressure();
         let (series, mut resources) = self.sampler.finish(&self.machine, elapsed);
         for (idx, resource) in resources.iter_mut().enumerate() {
             let queued = self.threads.iter().filter_map(|thread| thread.queued_ns.get(idx));
@@ -250,6 +264,7 @@ impl World {
             latency: self.recorder.into_latency(),
             series,
             resources,
+            reclaim,
             work_done: self.work_done,
             outcome: self.outcome,
             history,

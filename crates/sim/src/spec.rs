@@ -84,6 +84,14 @@ pub enum SimError {
         /// How many wait.
         waiting: usize,
     },
+    /// A move to a memory cgroup that the workload's file does not declare.
+    #[error("thread {thread} moves to memory cgroup {path}, which the workload does not declare")]
+    NoMemcg {
+        /// The thread's name.
+        thread: String,
+        /// The group's path.
+        path: String,
+    },
     /// The run was asked to stop.
     #[error("cancelled")]
     Cancelled,

@@ -205,7 +205,7 @@ impl World {
         if pte.has(Pte::MIGRATING) || pte.has(Pte::PROTNONE) {
             self.hint_fault(task, cpu, slow.mm, slow.page, slow.write);
         } else {
-            self.demand_fault(task, cpu, slow.mm, slow.page);
+            self.demand_fault(task, cpu, slow.mm, slow.page, slow.write);
         }
     }
 
@@ -235,8 +235,7 @@ impl World {
                 let mask = cpus.flat_map(|node| node.cpus.iter()).collect();
                 self.set_affinity(task, mask, now);
             }
-            // Memory cgroups come with reclaim; a move changes nothing without limits.
-            Event::MoveCgroup(_) => {}
+            Event::MoveCgroup(path) => self.move_cgroup(task, &path),
             Event::Barrier { id, parties } => self.barrier(task, cpu, id, parties),
             Event::Sleep(span) => {
                 self.block(task, now, WaitFor::Timer);
@@ -288,6 +287,7 @@ impl World {
         for gap in busy.iter().map(Some).chain([None]) {
             let end = gap.map_or(pages.end, |gap| gap.start.max(start));
             freed += self.memory.free_range(mm, start..end).0;
+            self.pressure_discard(cpu, mm, start..end);
             start = gap.map_or(pages.end, |gap| gap.end.min(pages.end));
         }
         self.vmstat[Vm::pgfree] += freed;

@@ -42,6 +42,8 @@ pub(crate) enum Role {
     User(Box<User>),
     /// Number of a design's kernel thread.
     Kthread(usize),
+    /// kswapd of a node.
+    Kswapd(NodeId),
     /// A background daemon.
     Daemon,
 }
@@ -111,6 +113,8 @@ pub(crate) enum WaitFor {
     Migration,
     /// Others at a barrier.
     Barrier(u32),
+    /// A swap or storage device, or memory.high.
+    Device,
     /// A timer.
     Timer,
 }
@@ -143,7 +147,9 @@ impl Thread {
     pub(crate) fn user(&mut self) -> &mut User {
         match &mut self.role {
             Role::User(user) => user,
-            Role::Kthread(_) | Role::Daemon => unreachable!("only threads of the workload replay"),
+            Role::Kthread(_) | Role::Kswapd(_) | Role::Daemon => {
+                unreachable!("only threads of the workload replay")
+            }
         }
     }
 

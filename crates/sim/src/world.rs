@@ -18,6 +18,7 @@ use trace::{Convergence, Step};
 use crate::bandwidth::Bandwidth;
 use crate::event::Event;
 use crate::history::Decisions;
+use crate::pressure::Pressure;
 use crate::record::Recorder;
 use crate::replay::{BLOCK, Gathered, Seen};
 use crate::sampler::Sampler;
@@ -30,6 +31,8 @@ pub(crate) struct World {
     pub(crate) knobs: EngineKnobs,
     pub(crate) sched: Sched,
     pub(crate) memory: Memory,
+    /// Where the machine's kernel reclaims.
+    pub(crate) pressure: Option<Box<Pressure>>,
     pub(crate) design: Box<dyn Placement>,
     pub(crate) tasks: TaskVec<TaskInfo>,
     pub(crate) spaces: MmVec<SpaceInfo>,
@@ -164,6 +167,7 @@ impl World {
         let mut world = Self {
             sched: Sched::new(&machine, sched_knobs),
             memory: Memory::new(&machine),
+            pressure: Pressure::new(&machine, &workload).map(Box::new),
             design,
             tasks: TaskVec::default(),
             spaces: MmVec::default(),
@@ -214,6 +218,7 @@ impl World {
             world.add_user(idx, thread)?;
         }
         world.add_kthreads()?;
+        world.add_kswapds()?;
         let names = world.memory.spaces.iter().map(|space| space.name.clone());
         world.decisions.prepare(world.threads.len(), world.machine.nodes.len(), names);
         Ok(world)
@@ -264,7 +269,7 @@ impl World {
         Ok(())
     }
 
-    fn add_task(
+    pub(crate) fn add_task(
         &mut self,
         thread: Thread,
         allowed: CpuMask,
@@ -301,7 +306,7 @@ impl World {
                 self.spawn(task, None, Nanos::ZERO);
             }
         }
-        for task in self.kthreads.clone() {
+        for task in self.kthreads.iter().copied().chain(self.kswapds()).collect::<Vec<_>>() {
             self.tasks[task].alive = true;
             self.sleep_kthread(task, Nanos::ZERO);
         }

@@ -153,6 +153,7 @@ fn moving_thread() -> Workload {
         stop_after: None,
         convergence: Convergence::Ignored,
         groups: Vec::new(),
+        memcgs: Vec::new(),
     }
 }
 

@@ -101,6 +101,7 @@ fn workload(nr_pages: u64, threads: Vec<Vec<Step>>) -> Workload {
         stop_after: None,
         convergence: Convergence::Ignored,
         groups: Vec::new(),
+        memcgs: Vec::new(),
     }
 }
 

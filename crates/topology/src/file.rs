@@ -22,7 +22,9 @@ use config::{
 
 use base::{Bytes, NodeId};
 
-use crate::machine::{Cache, Caches, Costs, Daemons, Device, Kernel, LoadedLatency, Machine};
+use crate::machine::{
+    Cache, Caches, Costs, Daemons, Device, DeviceKind, Kernel, LoadedLatency, Machine,
+};
 
 pub use values::{ByNumber, ByPattern, Latency, PeakFile, Points, Rate};
 
@@ -369,6 +371,13 @@ impl MachineFile {
             if let Some(first) = first {
                 let message = format!("two devices are named `{}`", device.name);
                 two_places(cx, message, (device.span, "second"), (first.span, "first"));
+            }
+        }
+        if let Some(name) = &self.kernel.swap {
+            let swap = self.devices.iter().filter(|device| device.kind == DeviceKind::Swap);
+            let names: Vec<&str> = swap.map(|device| device.name.as_str()).collect();
+            if !names.contains(&name.value.as_str()) {
+                cx.push(config::unknown_name("swap", name, &names));
             }
         }
     }

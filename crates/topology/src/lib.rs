@@ -17,7 +17,7 @@ mod watermarks;
 pub use file::{MachineFile, load, load_named, parse, schema};
 pub use machine::{
     BandwidthResource, Cache, Caches, Costs, Cpu, Daemons, Device, DeviceKind, Kernel,
-    LoadedLatency, Machine, Matrix, Node, Pattern, Peak, ResourceKind, ThpMode, Use, Zone,
+    LoadedLatency, Machine, Matrix, Node, Pattern, Peak, Reclaim, ResourceKind, ThpMode, Use, Zone,
     ZoneKind,
 };
 pub use show::show;

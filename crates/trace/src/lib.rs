@@ -11,6 +11,6 @@ mod stream;
 pub use error::TraceError;
 pub use info::{SpaceInfo, ThreadInfo, TraceInfo};
 pub use stream::{
-    Advice, Convergence, Event, Group, Mapping, Mempolicy, Points, Space, Step, Sweep, Thread,
-    ThreadStream, Traffic, Workload,
+    Advice, Convergence, Event, Group, Mapping, Memcg, MemcgSettings, Mempolicy, Points, Space,
+    Step, Sweep, Thread, ThreadStream, Traffic, Workload,
 };

@@ -30,6 +30,40 @@ pub struct Workload {
     pub convergence: Convergence,
     /// What the workload declares about itself for designs that ask (virtual NUMA groups).
     pub groups: Vec<Group>,
+    /// Memory cgroups that its file declares.
+    pub memcgs: Vec<Memcg>,
+}
+
+/// A memory cgroup.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Memcg {
+    /// Path below the root, such as `/shop/cache`.
+    pub path: String,
+    /// Its limits and members.
+    pub settings: MemcgSettings,
+}
+
+config::config! {
+    /// A memory cgroup. Groups above it that are not declared have no limits.
+    #[derive(Eq)]
+    pub struct MemcgSettings {
+        /// `memory.max`: usage never goes above; where too little can be freed, the run ends with
+        /// a report. Left out, no limit.
+        pub max: Option<Bytes> = None,
+        /// `memory.high`: above it tasks reclaim and are slowed down. Left out, no limit.
+        pub high: Option<Bytes> = None,
+        /// `memory.low`: below it the group is spared while others have pages to give.
+        pub low: Bytes = Bytes::ZERO,
+        /// `memory.min`: below it the group is spared always.
+        pub min: Bytes = Bytes::ZERO,
+        /// `memory.swap.max`. Left out, no limit.
+        pub swap_max: Option<Bytes> = None,
+        /// Numbers of the processes in it, as results show them. Processes that no group names are
+        /// in the root.
+        pub processes: Vec<u32> = Vec::new(),
+        /// Whether it has every process that no group names.
+        pub others: bool = false,
+    }
 }
 
 /// What a run does about convergence as `perf bench numa mem` defines it: the threads of every

@@ -72,6 +72,7 @@ fn render(comparison: &Comparison, format: Format) -> String {
         Format::Table => {
             let frame = if is_terminal() { Frame::Ruled } else { Frame::Plain };
             let mut text = table::terminal(&summary(comparison), width(), frame);
+            text += &report::memcgs::terminal(comparison, frame);
             for verdict in verdicts(comparison) {
                 text += &format!("\n{}\n", verdict.text);
             }

@@ -25,7 +25,7 @@ pub(super) fn man(dir: &Path) -> Result<(), Error> {
 pub(super) fn schemas(dir: &Path) -> Result<(), Error> {
     for (name, schema) in [
         ("machine.json", topology::schema()),
-        ("workload.json", trace::generate::WorkloadSpec::json_schema()),
+        ("workload.json", trace::generate::WorkloadFile::json_schema()),
         ("experiment.json", lab::schema()),
     ] {
         results::write_file(&dir.join(name), format!("{schema:#}\n").as_bytes())?;

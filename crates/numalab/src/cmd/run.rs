@@ -1,5 +1,6 @@
 //! `numalab run`: one cell.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use config::Value;
@@ -19,7 +20,7 @@ pub(super) fn run(args: &Run, ui: &Ui) -> Result<(), Error> {
         if args.json {
             out(&(to_json(&finished.comparison).text + "\n"))?;
         } else {
-            out(&run.vmstat.to_string())?;
+            out(&(run.vmstat.to_string() + &reclaimed(run)))?;
         }
         for row in summary(&finished.comparison) {
             let latency = row.latency;
@@ -37,6 +38,25 @@ pub(super) fn run(args: &Run, ui: &Ui) -> Result<(), Error> {
         }
     }
     outcome(finished, 1)
+}
+
+/// What reclaim counted: more of /proc/vmstat, then memory.stat of each memory cgroup.
+fn reclaimed(run: &results::Run) -> String {
+    let Some(reclaim) = &run.reclaim else { return String::new() };
+    let lines = |counters: &BTreeMap<String, u64>| -> String {
+        counters.iter().map(|(name, value)| format!("{name} {value}\n")).collect()
+    };
+    let mut text = lines(&reclaim.counters);
+    for memcg in &reclaim.memcgs {
+        text += &format!("\nmemory cgroup {}\n{}", memcg.path, lines(&memcg.stat));
+        for (class, latency) in &memcg.latency {
+            text += &format!(
+                "{class}: p50 {} ns, p99 {} ns, p99.9 {} ns\n",
+                latency.p50_ns, latency.p99_ns, latency.p99_9_ns
+            );
+        }
+    }
+    text
 }
 
 /// The arguments as an experiment, so that mistakes in them are shown as those of a file.

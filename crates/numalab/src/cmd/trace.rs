@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use trace::container::{Meta, Row, Source, Summary, TraceWriter};
-use trace::generate::{WorkloadSpec, rows};
+use trace::generate::{WorkloadFile, rows};
 use trace::{Event, Step, TraceError, TraceInfo, Workload};
 
 use super::{machine, told};
@@ -23,13 +23,14 @@ pub(super) fn trace(command: &Trace, ui: &Ui) -> Result<(), Error> {
         }
         Trace::Generate { workload, machine: on, out: path, limit, seed } => {
             let machine = machine(on, ui);
-            let spec = told(WorkloadSpec::load(workload), ui)?;
-            let opened = spec
+            let file = told(WorkloadFile::load(workload), ui)?;
+            let opened = file
+                .spec
                 .open(&machine?, *seed)
                 .map_err(|error| Error::Input(format!("{}: {error}", workload.display())))?;
             let source = Source {
                 tool: format!("numalab {}", env!("CARGO_PKG_VERSION")),
-                command: config::to_toml_text(&spec),
+                command: config::to_toml_text(&file.spec),
                 notes: vec![format!("generated with seed {seed}")],
                 ..Source::default()
             };

@@ -97,6 +97,10 @@ fn workload() -> String {
         table(&mut text, &knobs);
         sections(&mut text, "", &knobs, 1);
     }
+    text += "\n## `[memcg.\"/PATH\"]`\n\nMemory cgroups, beside the keys of any kind; the machine's \
+             `kernel.reclaim` must not be `none`. A limit is an axis of an experiment as \
+             `\"workload.memcg./PATH.max\"`.\n";
+    table(&mut text, &trace::MemcgSettings::knobs());
     text
 }
 

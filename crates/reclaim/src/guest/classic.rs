@@ -5,7 +5,7 @@
 use super::engine::Engine;
 use super::shadow::Shadow;
 use super::stat::{ACTIVATE, REFAULT, RESTORE, SCAN_TYPE, STEAL_TYPE, Stat};
-use super::state::{Guest, flag, pte};
+use super::state::{Guest, flag};
 use super::vmscan::ScanControl;
 
 /// Pages taken at once.
@@ -159,9 +159,8 @@ pub(super) fn take_young(guest: &mut Guest, folio: u32, target: u16) -> u32 {
         if !guest.counts_for(target, vma) {
             continue;
         }
-        let Some(entry) = guest.vmas[vma].ptes.get_mut(index) else { continue };
-        if *entry & pte::PRESENT != 0 && *entry & pte::YOUNG != 0 {
-            *entry &= !pte::YOUNG;
+        if guest.is_young(vma, index) {
+            guest.clear_young(vma, index);
             young += 1;
         }
     }

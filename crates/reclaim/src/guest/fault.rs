@@ -38,7 +38,7 @@ impl Guest {
     }
 
     fn leave(&mut self) {
-        if std::mem::take(&mut self.oom) {
+        if std::mem::take(&mut self.oom) && !self.outside.attached {
             let (cpu, proc) = (self.cpu, self.current_proc as u16);
             self.procs[proc as usize].dead = true;
             self.exit(cpu, proc);
@@ -46,12 +46,25 @@ impl Guest {
         self.run_kswapds();
         self.shrink_zswap();
         let memcg = self.task;
-        self.now += self.handle_over_high(memcg);
+        let asleep = self.handle_over_high(memcg);
+        self.sleep(asleep);
     }
 
     fn fault(&mut self, cpu: usize, vma: usize, index: u32, write: bool) {
-        let memcg = self.procs[self.vmas[vma].proc as usize].memcg;
-        let proc = self.vmas[vma].proc as usize;
+        self.fault_of(self.vmas[vma].proc, cpu, vma, index, write);
+    }
+
+    /// A fault of a process, which need not be the one that has the mapping.
+    pub(super) fn fault_of(
+        &mut self,
+        process: u16,
+        cpu: usize,
+        vma: usize,
+        index: u32,
+        write: bool,
+    ) {
+        let proc = process as usize;
+        let memcg = self.procs[proc].memcg;
         if self.procs[proc].dead {
             return;
         }
@@ -93,6 +106,7 @@ impl Guest {
         let object = self.vmas[vma].object;
         if self.objects[object as usize].swap[index as usize] != NONE {
             self.count(memcg, Stat::pgmajfault, 1);
+            self.outside.note_major();
             self.now += self.config.costs.swap_in_ns;
             self.swap_in(vma, index, write);
             return;
@@ -195,6 +209,9 @@ impl Guest {
             return None;
         }
         let folio = self.new_folio(object, index, zone, memcg, 1, 0);
+        if let Some(done) = self.outside.file_read(self.now, object, index) {
+            self.sleep(done.saturating_sub(self.now));
+        }
         let shadow = self.cache_insert(object, index, folio);
         if shadow != 0 {
             let engine = self.engine;
@@ -212,11 +229,13 @@ impl Guest {
         if nr > 1 {
             self.vmas[vma].ptes[first..first + nr].fill(pte::PRESENT | pte::HUGE);
             self.vmas[vma].ptes[first] |= pte::YOUNG;
+            self.log_mapped(vma, first as u32, folio);
             return;
         }
         let file = self.folios.kind(folio) == 1;
         let protected = if file && !write { pte::PROTECTED } else { 0 };
         self.vmas[vma].ptes[index as usize] = pte::PRESENT | pte::YOUNG | protected;
+        self.log_mapped(vma, index, folio);
     }
 
     fn note_store(&mut self, folio: u32, write: bool) {

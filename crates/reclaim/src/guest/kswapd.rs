@@ -3,6 +3,7 @@
 use super::stat::Stat;
 use super::state::Guest;
 use super::vmscan::{CLUSTER, ScanControl};
+use super::zone::Zone;
 
 /// Runs without progress after which a node is given up.
 const MAX_FAILURES: u32 = 16;
@@ -18,6 +19,18 @@ pub(super) struct Kswapd {
     pending: Option<usize>,
     failures: u32,
     nap_until: Option<u64>,
+    /// Where it stands, while a simulator lets it run round by round.
+    run: Option<Run>,
+}
+
+/// A run of kswapd under way.
+#[derive(Clone, Debug)]
+struct Run {
+    class: usize,
+    boost: u64,
+    total: u64,
+    priority: u32,
+    control: ScanControl,
 }
 
 impl Guest {
@@ -62,64 +75,102 @@ impl Guest {
         })
     }
 
-    /// Runs every kswapd that was woken, or whose nap ended out of balance.
+    /// Runs every kswapd that was woken, or whose nap ended out of balance; a simulator does that
+    /// itself.
     pub(super) fn run_kswapds(&mut self) {
+        if self.outside.attached {
+            return;
+        }
         for node in 0..self.nr_nodes() {
-            if let Some(due) = self.nodes[node].nap_until
-                && self.now >= due
-            {
-                self.nodes[node].nap_until = None;
-                if !self.balanced(node, 2) && self.nodes[node].failures < MAX_FAILURES {
-                    self.nodes[node].pending.get_or_insert(2);
-                }
-            }
+            self.end_nap(node);
             if let Some(class) = self.nodes[node].pending.take() {
-                self.balance_node(node, class);
+                let in_fault = std::mem::replace(&mut self.in_fault, false);
+                let mut run = self.begin_run(node, class);
+                while self.continue_run(node, &mut run) {}
+                self.end_run(node, &run);
+                self.in_fault = in_fault;
                 self.nodes[node].nap_until = Some(self.now + NAP_NS);
             }
         }
     }
 
-    fn balance_node(&mut self, node: usize, class: usize) {
+    fn end_nap(&mut self, node: usize) {
+        if let Some(due) = self.nodes[node].nap_until
+            && self.now >= due
+        {
+            self.nodes[node].nap_until = None;
+            if !self.balanced(node, 2) && self.nodes[node].failures < MAX_FAILURES {
+                self.nodes[node].pending.get_or_insert(2);
+            }
+        }
+    }
+
+    /// Whether kswapd of a node was woken or is in the middle of a run.
+    pub(super) fn kswapd_is_due(&self, node: usize) -> bool {
+        self.nodes[node].pending.is_some() || self.nodes[node].run.is_some()
+    }
+
+    /// One round of a node's kswapd; false when it goes to sleep, and until when it naps.
+    pub(super) fn kswapd_stroke(&mut self, node: usize) -> (bool, Option<u64>) {
+        self.end_nap(node);
+        let mut run = match (self.nodes[node].run.take(), self.nodes[node].pending) {
+            (Some(run), _) => run,
+            (None, Some(class)) => {
+                self.nodes[node].pending = None;
+                self.begin_run(node, class)
+            }
+            (None, None) => return (false, self.nodes[node].nap_until),
+        };
+        if self.continue_run(node, &mut run) {
+            self.nodes[node].run = Some(run);
+            return (true, None);
+        }
+        self.end_run(node, &run);
+        self.nodes[node].nap_until = Some(self.now + NAP_NS);
+        (self.nodes[node].pending.is_some(), self.nodes[node].nap_until)
+    }
+
+    fn begin_run(&mut self, node: usize, class: usize) -> Run {
         self.vm[Stat::pageoutrun] += 1;
         self.nodes[node].running = true;
-        let in_fault = std::mem::replace(&mut self.in_fault, false);
-        let seen = self.boost_of(node, class);
-        let mut boost = seen;
-        let mut total = 0;
-        let mut priority = 12;
-        let mut control = self.kswapd_control(class, boost > 0);
-        while priority >= 1 {
-            let balanced = self.balanced(node, class);
-            if !balanced && boost > 0 {
-                boost = 0;
-                control = self.kswapd_control(class, false);
-                priority = 12;
-                continue;
-            }
-            if balanced && boost == 0 {
-                break;
-            }
-            let (freed, raise) = self.kswapd_round(&mut control, node, &mut priority, boost > 0);
-            total += freed;
-            if boost > 0 && freed == 0 {
-                break;
-            }
-            boost = boost.saturating_sub(freed);
-            if raise || freed == 0 {
-                priority -= 1;
-            }
+        let boost = self.boost_of(node, class);
+        let control = self.kswapd_control(class, boost > 0);
+        Run { class, boost, total: 0, priority: 12, control }
+    }
+
+    /// One round, unless the run is over.
+    fn continue_run(&mut self, node: usize, run: &mut Run) -> bool {
+        if run.priority < 1 {
+            return false;
         }
-        if total == 0 {
-            self.nodes[node].failures += 1;
-        } else {
-            self.nodes[node].failures = 0;
+        let balanced = self.balanced(node, run.class);
+        if !balanced && run.boost > 0 {
+            run.boost = 0;
+            run.control = self.kswapd_control(run.class, false);
+            run.priority = 12;
         }
-        for zone in self.zones.iter_mut().filter(|zone| zone.node == node && zone.class <= class) {
-            zone.boost = 0;
+        if balanced && run.boost == 0 {
+            return false;
         }
-        self.nodes[node].running = false;
-        self.in_fault = in_fault;
+        let boosted = run.boost > 0;
+        let (freed, raise) = self.kswapd_round(&mut run.control, node, &mut run.priority, boosted);
+        run.total += freed;
+        if boosted && freed == 0 {
+            return false;
+        }
+        run.boost = run.boost.saturating_sub(freed);
+        if raise || freed == 0 {
+            run.priority -= 1;
+        }
+        true
+    }
+
+    fn end_run(&mut self, node: usize, run: &Run) {
+        let state = &mut self.nodes[node];
+        state.failures = if run.total == 0 { state.failures + 1 } else { 0 };
+        state.running = false;
+        let own = |zone: &&mut Zone| zone.node == node && zone.class <= run.class;
+        self.zones.iter_mut().filter(own).for_each(|zone| zone.boost = 0);
         let root = self.lruvec(0, node);
         self.lruvecs[root].refaults = self.lruvecs[root].stale.activated;
     }

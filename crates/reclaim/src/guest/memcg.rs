@@ -89,8 +89,13 @@ impl Guest {
                 retries -= 1;
                 continue;
             }
+            // Nobody is killed for a huge page: base pages will do.
+            if nr > 8 {
+                return false;
+            }
             self.count_event(full, Stat::events_oom_kill);
             self.oom = true;
+            self.outside.note_oom(full);
             return false;
         }
     }

@@ -104,7 +104,7 @@ impl Guest {
     }
 
     /// Frees an anonymous page for good.
-    fn drop_page(&mut self, folio: u32) {
+    pub(super) fn drop_page(&mut self, folio: u32) {
         self.lru_remove(folio);
         self.unmap_all(folio);
         if self.folios.has(folio, flag::SWAPCACHE) {

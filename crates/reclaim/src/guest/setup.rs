@@ -58,6 +58,8 @@ pub struct Costs {
     pub swap_write_ns: u64,
     /// Reclaim moves a page to a slower node.
     pub demote_ns: u64,
+    /// A walk looks at a page table entry.
+    pub pte_ns: u64,
 }
 
 /// The machine.
@@ -153,6 +155,16 @@ pub enum Policy {
     Many(u64),
     /// Round robin by the weights of the knobs.
     Weighted(u64),
+    /// What somebody else made of a policy: nodes by distance from `node`, those of `first` before
+    /// the other ones of `allowed`.
+    Within {
+        /// Whose list of nodes is walked.
+        node: u32,
+        /// Nodes tried first; none for no such wish.
+        first: u64,
+        /// Nodes it may be on.
+        allowed: u64,
+    },
 }
 
 /// Free pages in blocks that serve other kinds of allocation when a guest starts: three blocks.
@@ -206,7 +218,7 @@ impl Guest {
             objects: Vec::new(),
             vmas: Vec::new(),
             procs: Vec::new(),
-            swap: Swap::new(device, swap.pages, swap.zswap, swap.page_cluster),
+            swap: Swap::new(device, &swap),
             dirty: super::writeback::Dirty::default(),
             vm: Stats::default(),
             in_fault: false,
@@ -220,6 +232,7 @@ impl Guest {
             current_proc: 0,
             over_high: 0,
             oom: false,
+            outside: super::outside::Outside::default(),
         };
         guest.build_fallback(&distances, &per_node);
         guest.add_group(&Group {

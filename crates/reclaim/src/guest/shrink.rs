@@ -1,5 +1,6 @@
 //! The decision about each page that was taken off a cold list.
 
+use super::outside::Change;
 use super::stat::Stat;
 use super::state::{Guest, NONE, flag, pte};
 use super::swap::Written;
@@ -46,7 +47,7 @@ impl Guest {
         demoted: &mut Vec<u32>,
     ) -> bool {
         let mglru = self.engine.is_mglru();
-        if self.folios.has(folio, flag::MLOCKED) {
+        if self.folios.has(folio, flag::MLOCKED | flag::LOCKED) {
             return false;
         }
         if !control.may_unmap && self.folios.mapped[folio as usize] > 0 {
@@ -213,11 +214,16 @@ impl Guest {
             let vma = self.objects[object].vmas[place] as usize;
             let mut had = false;
             let end = (first + nr).min(self.vmas[vma].ptes.len());
+            self.harvest_dirty(folio, vma, first.min(end)..end);
             for entry in &mut self.vmas[vma].ptes[first.min(end)..end] {
                 if *entry & pte::PRESENT != 0 {
                     *entry = 0;
                     had = true;
                 }
+            }
+            if had {
+                let (region, page) = (vma as u32, first as u32);
+                self.outside.log(Change::Unmapped { region, page });
             }
             if had && nr > 1 {
                 self.vm[Stat::thp_split_pmd] += u64::from(nr > 1);

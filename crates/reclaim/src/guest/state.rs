@@ -38,6 +38,8 @@ pub(super) mod flag {
     pub(crate) const READAHEAD: u16 = 512;
     pub(crate) const UNEVICTABLE: u16 = 1024;
     pub(crate) const ISOLATED: u16 = 2048;
+    /// A fault is about to map it: not to be taken.
+    pub(crate) const LOCKED: u16 = 4096;
 }
 
 /// Bits of a page table entry.
@@ -395,6 +397,8 @@ pub struct Guest {
     pub(super) over_high: u64,
     /// Nothing could be freed for the running task, which is killed at the end of its fault.
     pub(super) oom: bool,
+    /// What a simulator lends, where one drives the guest.
+    pub(super) outside: super::outside::Outside,
 }
 
 impl Guest {

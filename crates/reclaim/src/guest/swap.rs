@@ -42,17 +42,17 @@ pub(super) enum Written {
 }
 
 impl Swap {
-    pub(super) fn new(device: Device, pages: u64, zswap: bool, page_cluster: u32) -> Self {
+    pub(super) fn new(device: Device, swap: &super::SwapDevice) -> Self {
         // The first page of an area is its header.
-        let nr = pages.saturating_sub(1) as usize;
+        let nr = swap.pages.saturating_sub(1) as usize;
         Self {
             device,
             shadows: vec![0; nr],
             owners: vec![0; nr],
             used: 0,
             unused: (0..nr as u32).collect(),
-            zswap: Zswap::new(zswap, nr),
-            page_cluster,
+            zswap: Zswap::new(swap.zswap, nr),
+            page_cluster: swap.page_cluster,
         }
     }
 
@@ -157,7 +157,8 @@ impl Guest {
                 // The device runs while the CPU is still busy with sending the rest of a huge page.
                 self.now += self.config.costs.swap_write_ns;
                 self.write_seq += 1;
-                self.writes.insert((self.now + latency_ns, self.write_seq), folio);
+                let done = self.outside.swap_write(self.now, nr).unwrap_or(self.now + latency_ns);
+                self.writes.insert((done, self.write_seq), folio);
                 self.now += self.config.costs.swap_write_ns * (nr / 16);
                 Written::InFlight
             }
@@ -188,7 +189,8 @@ impl Guest {
 
     fn wait_for_disk(&mut self) {
         if let Device::Disk { latency_ns } = self.swap.device {
-            self.now += latency_ns;
+            let done = self.outside.swap_read(self.now).unwrap_or(self.now + latency_ns);
+            self.sleep(done.saturating_sub(self.now));
             self.finish_writes();
         }
     }
@@ -251,6 +253,7 @@ impl Guest {
             engine.refault(self, folio, shadow);
         }
         self.lru_add(folio);
+        self.outside.reading += u64::from(!self.swap.zswap.holds(slot));
         if self.swap.zswap.holds(slot) {
             self.zswap_drop(slot);
             self.now += self.swap.zswap.knobs.load_ns;
@@ -295,10 +298,13 @@ impl Guest {
             let folio = self.read_slot(vma, object, page, page != index);
             if page == index {
                 found = folio;
+                // Making room for its neighbours must not take it away again.
+                found.into_iter().for_each(|folio| self.folios.set(folio, flag::LOCKED));
             } else if folio.is_some() {
                 self.vm[Stat::swap_ra] += 1;
             }
         }
+        found.into_iter().for_each(|folio| self.folios.clear(folio, flag::LOCKED));
         found
     }
 }

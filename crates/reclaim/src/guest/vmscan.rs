@@ -151,6 +151,7 @@ impl Guest {
 
     fn try_to_free(&mut self, mut control: ScanControl, nodes: &[usize]) -> u64 {
         let in_fault = std::mem::replace(&mut self.in_fault, false);
+        let (began, outermost) = (self.now, self.outside.begin_stall());
         self.flush_if_old();
         let freed = loop {
             control.priority = DEF_PRIORITY;
@@ -191,6 +192,9 @@ impl Guest {
             }
         };
         self.in_fault = in_fault;
+        if outermost {
+            self.outside.end_stall(self.now - began);
+        }
         freed
     }
 
@@ -218,9 +222,20 @@ impl Guest {
 
     /// Time passes while the task waits inside the kernel.
     pub(super) fn sleep_in_reclaim(&mut self, ns: u64) {
-        self.now += ns;
+        self.sleep(ns);
         self.flush_if_due();
         self.finish_writes();
+        if self.outside.attached {
+            // Others run on the CPU meanwhile, and their faults empty its batches: pages whose
+            // write has ended must not stay out of sight.
+            self.drain_all();
+        }
+    }
+
+    /// Time passes while the task is off its CPU.
+    pub(super) fn sleep(&mut self, ns: u64) {
+        self.now += ns;
+        self.outside.note_wait(ns);
     }
 
     /// What is decided once a node and round, by the reclaimed group's statistics.

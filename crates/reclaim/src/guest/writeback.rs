@@ -203,7 +203,15 @@ impl Guest {
         self.dirty.in_flight.push_back(folio);
     }
 
-    fn clean_page(&mut self, folio: u32) {
+    /// Forgets a write under way of a page that is freed.
+    pub(super) fn forget_write(&mut self, folio: u32) {
+        if self.folios.take(folio, flag::WRITEBACK) {
+            self.note_writeback(folio, -1);
+            self.dirty.in_flight.retain(|other| *other != folio);
+        }
+    }
+
+    pub(super) fn clean_page(&mut self, folio: u32) {
         self.folios.clear(folio, flag::DIRTY);
         let memcg = self.folios.memcg[folio as usize] as usize;
         self.memcgs[memcg].dirty -= 1;
@@ -229,7 +237,7 @@ impl Guest {
                 return;
             }
             held += PAUSE_NS;
-            self.now += PAUSE_NS;
+            self.sleep(PAUSE_NS);
             self.flush_if_due();
             self.finish_writes();
         }
@@ -245,6 +253,7 @@ impl Guest {
                 && *entry & pte::PRESENT != 0
             {
                 *entry |= pte::PROTECTED;
+                self.forget_dirty(vma, index);
             }
         }
     }

@@ -194,6 +194,14 @@ impl Guest {
                 self.alloc_from(Wanted { head, mask: all, huge }, true)
             }
             Policy::Bind(mask) => self.alloc_from(Wanted { head: here, mask, huge }, true),
+            Policy::Within { node, first, allowed } => {
+                let head = (node as usize).min(self.nr_nodes() - 1);
+                let near = Wanted { head, mask: first, huge };
+                (first != 0)
+                    .then(|| self.alloc_from(near, false))
+                    .flatten()
+                    .or_else(|| self.alloc_from(Wanted { head, mask: allowed, huge }, true))
+            }
             Policy::Many(mask) => self
                 .alloc_from(Wanted { head: here, mask, huge }, false)
                 .or_else(|| self.alloc_from(Wanted { head: here, mask: all, huge }, true)),
@@ -275,6 +283,7 @@ impl Guest {
         }
         self.vm[Stat::events_oom_kill] += 1;
         self.oom = true;
+        self.outside.note_oom(0);
         None
     }
 

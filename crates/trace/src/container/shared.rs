@@ -118,6 +118,7 @@ impl SharedTrace {
             stop_after: meta.stop_after,
             convergence: meta.convergence,
             groups: meta.groups.clone(),
+            memcgs: Vec::new(),
         })
     }
 }

@@ -230,7 +230,8 @@ impl<'m> Builder<'m> {
         let digest = hex(&hash.finalize());
         let Self { name, spaces, threads, groups, .. } = self;
         let (stop_after, convergence) = (None, Convergence::Ignored);
-        Workload { name, digest, spaces, threads, stop_after, convergence, groups }
+        let memcgs = Vec::new();
+        Workload { name, digest, spaces, threads, stop_after, convergence, groups, memcgs }
     }
 }
 

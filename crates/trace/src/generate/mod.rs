@@ -36,6 +36,6 @@ pub use pmbench::{Distribution, Pmbench};
 pub use presets::Preset;
 pub use rows::rows;
 pub use server::{Guest, Kvm, Specjbb};
-pub use spec::{TraceFile, WorkloadSpec};
+pub use spec::{TraceFile, WorkloadFile, WorkloadSpec};
 pub use stream_kernels::Stream;
 pub use synthetic::{Chase, Init, Loop, Mix, Phases, Sequential, Uniform, ZipfPages};

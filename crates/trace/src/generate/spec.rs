@@ -3,16 +3,20 @@
 use std::io;
 use std::path::Path;
 
-use config::{Problems, Spanned, config, config_tagged, positive, to_toml_text};
+use config::{
+    Cx, FromToml, Json, Kind, Named, Problems, Schemas, Spanned, Value, config, config_tagged,
+    object_schema, positive, to_toml_text,
+};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use topology::Machine;
 
-use crate::Workload;
 use crate::generate::build::{OpenError, hex};
 use crate::generate::{
     Autonuma, Chase, Gups, Kvm, Loop, Mix, PerfBenchNuma, Phases, Pmbench, Sequential, Specjbb,
     Stream, Uniform, ZipfPages,
 };
+use crate::{Memcg, MemcgSettings, Workload};
 
 config! {
     /// A recorded trace.
@@ -98,7 +102,19 @@ kinds! {
     Kvm(Kvm) = "kvm",
 }
 
-impl WorkloadSpec {
+/// A workload file: what runs, and the memory cgroups it runs in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkloadFile {
+    /// What runs.
+    pub spec: WorkloadSpec,
+    /// Tables `[memcg."/PATH"]`.
+    pub memcgs: Named<MemcgSettings>,
+}
+
+impl WorkloadFile {
+    /// The key of the memory cgroups, beside those of the workload's kind.
+    pub const MEMCG: &'static str = "memcg";
+
     /// Reads a workload file; warnings come with it.
     ///
     /// # Errors
@@ -107,14 +123,66 @@ impl WorkloadSpec {
         config::load(path, |path: &Path| -> io::Result<String> { fs_err::read_to_string(path) })
     }
 
+    /// The groups as runs take them.
+    pub fn memcgs(&self) -> Vec<Memcg> {
+        let memcg = |(path, settings): &(Spanned<String>, MemcgSettings)| Memcg {
+            path: path.value.clone(),
+            settings: settings.clone(),
+        };
+        self.memcgs.0.iter().map(memcg).collect()
+    }
+
+    /// The JSON Schema of workload files.
+    pub fn json_schema() -> Json {
+        let mut schema = config::json_schema::<WorkloadSpec>();
+        let groups = json!({
+            "type": "object",
+            "description": "Memory cgroups by path.",
+            "additionalProperties": object_schema::<MemcgSettings>(&mut Schemas::default()),
+        });
+        let kinds = schema.get_mut("oneOf").and_then(Json::as_array_mut);
+        for keys in kinds.into_iter().flatten().filter_map(|kind| kind.get_mut("properties")) {
+            keys[Self::MEMCG] = groups.clone();
+        }
+        schema
+    }
+}
+
+impl FromToml for WorkloadFile {
+    fn from_toml(value: &Value, cx: &mut Cx) -> Option<Self> {
+        let Kind::Table(table) = &value.kind else {
+            return config::wrong_type(value, "a table", cx);
+        };
+        let memcgs = match table.get(Self::MEMCG) {
+            Some(entry) => cx.within(Self::MEMCG, |cx| Named::from_toml(&entry.value, cx)),
+            None => Some(Named::default()),
+        };
+        let rest = Value { kind: Kind::Table(table.without(Self::MEMCG)), span: value.span };
+        let spec = WorkloadSpec::from_toml(&rest, cx);
+        Some(Self { spec: spec?, memcgs: memcgs? })
+    }
+
+    fn to_toml(&self) -> Option<Value> {
+        let mut value = self.spec.to_toml()?;
+        if let (Kind::Table(table), false) = (&mut value.kind, self.memcgs.0.is_empty()) {
+            table.set(Self::MEMCG.to_owned().into(), self.memcgs.to_toml()?);
+        }
+        Some(value)
+    }
+
+    fn type_name() -> String {
+        WorkloadSpec::type_name()
+    }
+
+    fn schema(schemas: &mut Schemas) -> Json {
+        WorkloadSpec::schema(schemas)
+    }
+}
+
+impl WorkloadSpec {
     /// SHA-256 over all settings, also those left at their defaults. For a trace it covers its
     /// path only; the container knows the digest of its content.
     pub fn digest(&self) -> String {
         hex(&Sha256::digest(to_toml_text(self)))
-    }
-
-    /// The JSON Schema of workload files.
-    pub fn json_schema() -> config::Json {
-        config::json_schema::<Self>()
     }
 }

@@ -151,6 +151,7 @@ pub(super) fn costs(shift: u32) -> Costs {
         scan_ns: scale(9_000),
         swap_write_ns: scale(15_000),
         demote_ns: scale(40_000),
+        ..Costs::default()
     }
 }
 

@@ -152,6 +152,7 @@ fn walk_region(
     }
     if !forced {
         if guest.knobs.lru_gen & 4 != 0
+            && !guest.outside.attached
             && !std::mem::take(&mut guest.vmas[vma].region_young[region])
         {
             return;
@@ -165,10 +166,10 @@ fn walk_region(
     let first = region * 512;
     let last = (first + 512).min(guest.vmas[vma].ptes.len());
     let object = guest.vmas[vma].object as usize;
+    guest.now += guest.config.costs.pte_ns * (last - first) as u64;
     let mut young = 0;
     for index in first..last {
-        let entry = guest.vmas[vma].ptes[index];
-        if entry & pte::YOUNG == 0 || entry & pte::PRESENT == 0 {
+        if !guest.is_young(vma, index) {
             continue;
         }
         let folio = guest.objects[object].pages[index];
@@ -179,7 +180,7 @@ fn walk_region(
         if guest.node_of(folio) != node || (swappiness == 0 && guest.folios.kind(folio) == 0) {
             continue;
         }
-        guest.vmas[vma].ptes[index] = entry & !pte::YOUNG;
+        guest.clear_young(vma, index);
         young += 1;
         promote(guest, lruvec, folio, to);
     }
@@ -210,10 +211,10 @@ pub(super) fn look_around(guest: &mut Guest, folio: u32, target: u16) -> u32 {
     for place in 0..guest.objects[object].vmas.len() {
         let vma = guest.objects[object].vmas[place] as usize;
         let Some(entry) = guest.vmas[vma].ptes.get(index).copied() else { continue };
-        if entry & pte::PRESENT == 0 || entry & pte::YOUNG == 0 || !guest.counts_for(target, vma) {
+        if !guest.is_young(vma, index) || !guest.counts_for(target, vma) {
             continue;
         }
-        guest.vmas[vma].ptes[index] = entry & !pte::YOUNG;
+        guest.clear_young(vma, index);
         referenced += 1;
         if entry & pte::HUGE == 0 {
             neighbours(guest, lruvec, vma, index);
@@ -240,15 +241,14 @@ fn neighbours(guest: &mut Guest, lruvec: usize, vma: usize, index: usize) {
     let to = (max_seq % 4) as usize;
     let mut young = 1;
     for near in first..last {
-        let entry = guest.vmas[vma].ptes[near];
-        if near == index || entry & pte::YOUNG == 0 || entry & pte::PRESENT == 0 {
+        if near == index || !guest.is_young(vma, near) {
             continue;
         }
         let other = guest.objects[object].pages[near];
         if other == NONE || guest.lruvec_of(other) != lruvec {
             continue;
         }
-        guest.vmas[vma].ptes[near] = entry & !pte::YOUNG;
+        guest.clear_young(vma, near);
         young += 1;
         let generation = guest.folios.generation[other as usize];
         if guest.walk_exists {

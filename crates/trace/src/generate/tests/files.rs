@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use config::parse;
 
 use super::machine;
-use crate::generate::{OpenError, WorkloadSpec};
+use crate::generate::{OpenError, WorkloadFile, WorkloadSpec};
 
 fn configs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs")
@@ -16,7 +16,7 @@ fn every_shipped_file_opens_on_a_machine_of_eight_nodes() {
     let mut kinds = Vec::new();
     for entry in fs_err::read_dir(configs().join("workloads")).unwrap() {
         let path = entry.unwrap().path();
-        let (spec, warnings) = WorkloadSpec::load(&path)
+        let (WorkloadFile { spec, .. }, warnings) = WorkloadFile::load(&path)
             .unwrap_or_else(|problems| panic!("{}", problems.render(false)));
         assert!(warnings.is_empty(), "{}", warnings.render(false));
         let text = fs_err::read_to_string(&path).unwrap();
@@ -37,7 +37,7 @@ fn every_shipped_file_opens_on_a_machine_of_eight_nodes() {
 #[test]
 fn the_committed_schema_is_fresh() {
     let path = configs().join("schemas/workload.json");
-    let schema = serde_json::to_string_pretty(&WorkloadSpec::json_schema()).unwrap() + "\n";
+    let schema = serde_json::to_string_pretty(&WorkloadFile::json_schema()).unwrap() + "\n";
     if std::env::var_os("UPDATE").is_some() {
         fs_err::write(&path, &schema).unwrap();
     }
@@ -86,4 +86,19 @@ fn a_trace_is_the_callers_to_open() {
     let spec: WorkloadSpec = parse("t", "kind = 'trace'\nfile = 'a.parquet'").unwrap();
     assert_eq!(spec.name(), "a.parquet");
     assert!(matches!(spec.open(&machine(2, 2), 1), Err(OpenError::IsTrace { .. })));
+}
+
+#[test]
+fn memory_cgroups_stand_beside_any_kind() {
+    let text =
+        "kind = 'uniform'\nfootprint = '4MiB'\n[memcg.'/a/b']\nmax = '1MiB'\nothers = true\n";
+    let file: WorkloadFile = parse("t", text).unwrap();
+    let memcgs = file.memcgs();
+    assert_eq!((memcgs.len(), memcgs[0].path.as_str()), (1, "/a/b"));
+    assert_eq!(memcgs[0].settings.max, Some(base::Bytes::from_mib(1)));
+    let again: WorkloadFile = parse("t", &config::to_toml_text(&file)).unwrap();
+    assert_eq!(again, file);
+    let wrong = "kind = 'uniform'\nfootprnt = '4MiB'\n[memcg.'/a']\nmx = '1MiB'\n";
+    let problems = parse::<WorkloadFile>("t", wrong).unwrap_err().render(false);
+    assert!(problems.contains("footprint") && problems.contains("max"), "{problems}");
 }

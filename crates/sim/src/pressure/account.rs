@@ -1,0 +1,196 @@
+//! What a run under pressure leaves behind: counters, `memory.stat` of each group, latencies.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use base::{CpuId, Nanos, PAGE_BYTES, TaskId, Vm, Vmstat};
+use hdrhistogram::Histogram;
+use mm::{Memory, Pte};
+use reclaim::guest::{Gauge, Stat, Work};
+use results::{MemcgUse, Percentiles, ReclaimUse};
+
+use super::Pressure;
+use crate::record::{Latent, histogram};
+use crate::world::World;
+
+/// What is recorded of a memory cgroup.
+pub(super) struct Group {
+    /// Path, beginning with a slash.
+    pub(super) path: String,
+    /// Accesses of its tasks: lines, and faults from their beginning to their end.
+    access: Histogram<u64>,
+    /// Time that faults of its tasks spent in direct reclaim.
+    stalls: Histogram<u64>,
+}
+
+impl Group {
+    pub(super) fn new(path: &str) -> Self {
+        Self { path: path.to_owned(), access: histogram(), stalls: histogram() }
+    }
+}
+
+/// Sizes in `memory.stat`, bytes.
+const SIZES: [(&str, Gauge); 12] = [
+    ("anon", Gauge::Anon),
+    ("file", Gauge::File),
+    ("shmem", Gauge::Shmem),
+    ("anon_thp", Gauge::AnonThp),
+    ("inactive_anon", Gauge::InactiveAnon),
+    ("active_anon", Gauge::ActiveAnon),
+    ("inactive_file", Gauge::InactiveFile),
+    ("active_file", Gauge::ActiveFile),
+    ("unevictable", Gauge::Unevictable),
+    ("file_dirty", Gauge::FileDirty),
+    ("file_writeback", Gauge::FileWriteback),
+    ("slab_reclaimable", Gauge::SlabReclaimable),
+];
+
+/// Events in `memory.stat`.
+const EVENTS: [Stat; 24] = [
+    Stat::pgfault,
+    Stat::pgmajfault,
+    Stat::pgscan_kswapd,
+    Stat::pgscan_direct,
+    Stat::pgsteal_kswapd,
+    Stat::pgsteal_direct,
+    Stat::pgrefill,
+    Stat::pgactivate,
+    Stat::pgdeactivate,
+    Stat::workingset_refault_anon,
+    Stat::workingset_refault_file,
+    Stat::workingset_activate_anon,
+    Stat::workingset_activate_file,
+    Stat::workingset_restore_anon,
+    Stat::workingset_restore_file,
+    Stat::workingset_nodereclaim,
+    Stat::pswpin,
+    Stat::pswpout,
+    Stat::zswpin,
+    Stat::zswpout,
+    Stat::events_low,
+    Stat::events_high,
+    Stat::events_max,
+    Stat::events_oom_kill,
+];
+
+impl Pressure {
+    /// memory.current, memory.swap.current and memory.stat of a group, by name.
+    fn stat_of(&self, group: u16) -> BTreeMap<String, u64> {
+        let bytes = |gauge| self.guest.gauge(group, gauge) * PAGE_BYTES;
+        let mut stat = BTreeMap::from([
+            ("memory.current".to_owned(), bytes(Gauge::Current)),
+            ("memory.swap.current".to_owned(), bytes(Gauge::SwapCurrent)),
+        ]);
+        stat.extend(SIZES.map(|(name, gauge)| (name.to_owned(), bytes(gauge))));
+        let events = self.guest.group_stats(group);
+        stat.extend(EVENTS.map(|event| {
+            let name = event.name().replace("events_", "memory.events.");
+            (name, events[event])
+        }));
+        stat
+    }
+
+    /// Why nothing could be freed.
+    pub(super) fn full_report(&self, group: u16) -> String {
+        let mut text = match group {
+            0 => "the machine is full and nothing can be freed; free pages by zone:".to_owned(),
+            _ => {
+                let path = &self.groups[usize::from(group)].path;
+                format!("memory.max of {path} is reached and nothing can be freed; memory.stat:")
+            }
+        };
+        // Writing to a string cannot fail.
+        if group == 0 {
+            for (idx, (node, zone)) in self.zones.iter().enumerate() {
+                let free = self.guest.free_pages(idx);
+                let _ = write!(text, " node {node} zone {zone} {free}");
+            }
+        } else {
+            for (name, value) in self.stat_of(group).into_iter().filter(|(_, value)| *value > 0) {
+                let _ = write!(text, " {name} {value}");
+            }
+        }
+        text
+    }
+
+    /// Adds the guest's counters to those that the engine keeps itself; gives the others.
+    fn add_counters(&self, vmstat: &mut Vmstat) -> BTreeMap<String, u64> {
+        let mut others = BTreeMap::new();
+        for (stat, value) in self.guest.vmstat().iter() {
+            match Vm::from_name(stat.name()) {
+                Some(counter) if vmstat[counter] == 0 => vmstat[counter] = value,
+                Some(_) => {}
+                None if !stat.name().starts_with("events_") => {
+                    others.insert(stat.name().to_owned(), value);
+                }
+                None => {}
+            }
+        }
+        others
+    }
+
+    /// Records lines of a task's group that took so long each.
+    pub(crate) fn note_lines(&mut self, process: u32, ns: f64, count: u64) {
+        let group = self.group_of(process);
+        self.groups[group].access.saturating_record_n((ns as u64).max(1), count);
+    }
+
+    /// Recounts who is mapped where; panics where the guest and the page tables disagree. Slow: debug
+    /// builds only.
+    pub(crate) fn check(&self, memory: &Memory, settled: bool) {
+        memory.validate_entries();
+        // Pages on the move are off their lists.
+        if settled {
+            self.guest.validate();
+        }
+        for (mm, space) in memory.spaces.enumerate() {
+            for (page, pte) in space.ptes.iter().enumerate() {
+                let zone = self.guest.zone_of_mapped(u32::from(mm.0), page as u32);
+                let node = zone.map(|zone| self.zones[zone].0);
+                let own = pte.has(Pte::PRESENT).then(|| pte.node());
+                assert_eq!(node, own, "page {page} of space {mm}");
+            }
+        }
+    }
+}
+
+impl World {
+    /// Records how long a fault took, and how long of it its task reclaimed.
+    pub(super) fn note_fault(&mut self, task: TaskId, cpu: CpuId, started: Nanos, work: &Work) {
+        let took = self.cpus[cpu].clock.since(started) + Nanos(work.waited_ns);
+        let stalled = Nanos(work.stalled_ns);
+        let class = if work.major { Latent::MajorFault } else { Latent::PageFault };
+        self.recorder.wait(class, took.saturating_sub(stalled));
+        if stalled > Nanos::ZERO {
+            self.recorder.wait(Latent::DirectReclaim, stalled);
+        }
+        let process = self.threads[task].process;
+        if let Some(pressure) = &mut self.pressure {
+            let group = pressure.group_of(process);
+            pressure.groups[group].access.saturating_record(took.0.max(1));
+            if stalled > Nanos::ZERO {
+                pressure.groups[group].stalls.saturating_record(stalled.0);
+            }
+        }
+    }
+
+    /// Adds the guest's counters to the run's, and gives what those do not have.
+    pub(crate) fn finish_pressure(&mut self) -> Option<ReclaimUse> {
+        let pressure = self.pressure.take()?;
+        let counters = pressure.add_counters(&mut self.vmstat);
+        let stats: Vec<_> =
+            (0..pressure.groups.len() as u16).map(|id| pressure.stat_of(id)).collect();
+        let used = pressure.groups.into_iter().zip(stats).map(|(group, stat)| {
+            let latency = [("access", group.access), ("direct reclaim", group.stalls)];
+            let latency = latency.into_iter().filter(|(_, histogram)| !histogram.is_empty());
+            let latency =
+                latency.map(|(class, histogram)| (class.to_owned(), Percentiles::of(&histogram)));
+            MemcgUse { path: group.path, stat, latency: latency.collect() }
+        });
+        let mut memcgs: Vec<_> = used.collect();
+        if memcgs.len() == 1 {
+            memcgs.clear();
+        }
+        Some(ReclaimUse { counters, memcgs })
+    }
+}

@@ -1,0 +1,211 @@
+//! The guest that a machine and a workload ask for.
+
+use std::collections::BTreeMap;
+
+use base::{Bytes, CpuVec, MmId, NodeVec};
+use reclaim::guest::{
+    Backing, Config, Content, Costs, DirtyKnobs, Disk, Guest, Knobs, Policy, SwapDevice,
+    ZoneConfig, ZswapKnobs,
+};
+use topology::{Device, DeviceKind, Machine, Reclaim, Zone, ZoneKind};
+use trace::{Memcg, Workload};
+
+use super::{Group, Pressure};
+
+/// `lru_gen/enabled` with all that it can.
+const LRU_GEN_ALL: u64 = 7;
+
+impl Pressure {
+    /// A guest for the workload, where the machine's kernel reclaims.
+    pub(crate) fn new(machine: &Machine, workload: &Workload) -> Option<Self> {
+        if machine.kernel.reclaim == Reclaim::None {
+            return None;
+        }
+        let mut guest = Guest::new(config_of(machine), knobs_of(machine), swap_of(machine));
+        let disk = |device: &Device| {
+            let depth = device.queue_depth as usize;
+            Disk::new(depth, device.read, device.write, device.sequential_page)
+        };
+        let storage = machine.devices.iter().find(|device| device.kind == DeviceKind::Storage);
+        guest.attach(machine.swap_device().map(disk), storage.map(disk));
+        guest.set_dirty_knobs(dirty_knobs());
+        guest.set_zswap_knobs(ZswapKnobs {
+            store_ns: machine.costs.zswap_store.0,
+            load_ns: machine.costs.zswap_load.0,
+            ..ZswapKnobs::default()
+        });
+        let (mut cpus, mut next) = (CpuVec::filled(0, machine.cpus.len()), 0);
+        for cpu in machine.nodes.iter().flat_map(|node| node.cpus.iter()) {
+            cpus[cpu] = next;
+            next += 1;
+        }
+        let mut zones = Vec::new();
+        let mut first_zone = NodeVec::default();
+        for (node, parts) in machine.nodes.enumerate() {
+            first_zone.push(zones.len());
+            zones.extend((0..parts.zones.len()).map(|idx| (node, idx as u8)));
+        }
+        let mut pressure = Self {
+            guest,
+            cpus,
+            zones,
+            first_zone,
+            processes: BTreeMap::new(),
+            groups: vec![Group::new("/")],
+            group_of: Vec::new(),
+            kswapds: NodeVec::filled(None, machine.nodes.len()),
+            catching_up: false,
+        };
+        pressure.add_groups(&workload.memcgs);
+        pressure.add_processes(workload, Content::Bytes(machine.kernel.zswap_page.0 as u16));
+        Some(pressure)
+    }
+
+    /// Groups in the order of their paths, so that parents come first; those that nobody declared
+    /// have no limits.
+    fn add_groups(&mut self, declared: &[Memcg]) {
+        let mut paths: BTreeMap<String, Option<&Memcg>> = BTreeMap::new();
+        for memcg in declared {
+            let path = inner(&memcg.path);
+            for (cut, _) in path.match_indices('/') {
+                paths.entry(path[..cut].to_owned()).or_default();
+            }
+            paths.insert(path.to_owned(), Some(memcg));
+        }
+        for (path, memcg) in paths {
+            let pages = |bytes: Option<Bytes>| bytes.map_or(u64::MAX, |bytes| bytes.pages_ceil().0);
+            let low = |bytes: Option<Bytes>| bytes.unwrap_or_default().pages_ceil().0;
+            self.guest.add_group(&reclaim::guest::Group {
+                name: path.clone(),
+                max: pages(memcg.and_then(|memcg| memcg.settings.max)),
+                high: pages(memcg.and_then(|memcg| memcg.settings.high)),
+                low: low(memcg.map(|memcg| memcg.settings.low)),
+                min: low(memcg.map(|memcg| memcg.settings.min)),
+                swap_max: pages(memcg.and_then(|memcg| memcg.settings.swap_max)),
+            });
+            self.groups.push(Group::new(&format!("/{path}")));
+        }
+    }
+
+    fn add_processes(&mut self, workload: &Workload, content: Content) {
+        let named = |process: u32| {
+            let memcgs = &workload.memcgs;
+            let by_number = memcgs.iter().find(|memcg| memcg.settings.processes.contains(&process));
+            by_number.or_else(|| memcgs.iter().find(|memcg| memcg.settings.others))
+        };
+        let mut owners = BTreeMap::new();
+        for thread in &workload.threads {
+            if !self.processes.contains_key(&thread.process) {
+                let memcg = named(thread.process).and_then(|memcg| self.find_group(&memcg.path));
+                let group = memcg.unwrap_or(0);
+                self.processes.insert(thread.process, self.guest.add_process(group));
+                self.group_of.push(group);
+            }
+            owners.entry(thread.mm).or_insert(self.processes[&thread.process]);
+        }
+        if self.group_of.is_empty() {
+            self.guest.add_process(0);
+            self.group_of.push(0);
+        }
+        for (mm, space) in workload.spaces.enumerate() {
+            let backing = match space.file {
+                true => Backing::File(mm.idx().to_string()),
+                false => Backing::Anon,
+            };
+            let (owner, pages) = (owners.get(&mm).copied().unwrap_or(0), space.nr_pages.0 as u32);
+            let region = self.guest.add_region(owner, &backing, pages, Policy::Local, 0, false);
+            self.guest.set_content(region, content);
+            debug_assert_eq!(MmId::from_idx(region as usize), mm, "a mapping a space");
+        }
+    }
+
+    /// The group of a path.
+    pub(super) fn find_group(&self, path: &str) -> Option<u16> {
+        let path = format!("/{}", inner(path));
+        self.groups.iter().position(|group| group.path == path).map(|group| group as u16)
+    }
+}
+
+/// A path as the guest has it, without slashes at its ends.
+fn inner(path: &str) -> &str {
+    path.trim_matches('/')
+}
+
+fn config_of(machine: &Machine) -> Config {
+    let marks = topology::watermarks(machine);
+    let mut zones = Vec::new();
+    for (id, node) in machine.nodes.enumerate() {
+        for (zone, marks) in node.zones.iter().zip(&marks[id]) {
+            zones.push(ZoneConfig {
+                node: id.idx(),
+                class: (zone.kind as usize).min(ZoneKind::Normal as usize),
+                managed: zone.managed.0,
+                free: zone.managed.0,
+                marks: [marks.min.0, marks.low.0, marks.high.0, marks.promo.0],
+                reserve: marks.reserve[ZoneKind::Movable as usize].0,
+                batch: batch_of(zone),
+            });
+        }
+    }
+    let costs = &machine.costs;
+    let nodes = || machine.nodes.ids();
+    Config {
+        zones,
+        cpus: machine.nodes.iter().map(|node| node.cpus.iter().count()).collect(),
+        distances: nodes()
+            .map(|a| nodes().map(|b| u32::from(machine.distances[(a, b)])).collect())
+            .collect(),
+        tiers: machine.nodes.iter().map(|node| u32::from(node.tier)).collect(),
+        // What a fault and its clearing cost is charged by the caller.
+        costs: Costs {
+            swap_in_ns: costs.swap_io.0,
+            scan_ns: costs.reclaim_scan.0,
+            swap_write_ns: costs.swap_io.0,
+            pte_ns: costs.pte_scan.0,
+            ..Costs::default()
+        },
+        start_ns: 0,
+    }
+}
+
+/// Pages that a CPU's list takes at once, as `zone_batchsize` has it: a 1024th of the zone up to
+/// 1 MiB, of that a quarter, one less than a power of two.
+fn batch_of(zone: &Zone) -> u64 {
+    let quarter = ((zone.managed.0 / 1024).min(256) / 4).max(1);
+    let around = quarter + quarter / 2;
+    ((1 << around.ilog2()) - 1).max(1)
+}
+
+fn knobs_of(machine: &Machine) -> Knobs {
+    let kernel = &machine.kernel;
+    Knobs {
+        lru_gen: if kernel.reclaim == Reclaim::Mglru { LRU_GEN_ALL } else { 0 },
+        swappiness: kernel.swappiness.into(),
+        zone_reclaim_mode: kernel.zone_reclaim_mode.into(),
+        ..Knobs::default()
+    }
+}
+
+fn swap_of(machine: &Machine) -> SwapDevice {
+    let kernel = &machine.kernel;
+    let Some(device) = machine.swap_device() else { return SwapDevice::default() };
+    let size = kernel.swap_size.map(Bytes::pages_ceil);
+    SwapDevice {
+        pages: size.unwrap_or(device.capacity).0,
+        latency_ns: Some(device.read.0),
+        zswap: kernel.zswap,
+        page_cluster: kernel.page_cluster,
+    }
+}
+
+/// The kernel's defaults; what is written is on the device at once.
+fn dirty_knobs() -> DirtyKnobs {
+    DirtyKnobs {
+        background_ratio: 10,
+        ratio: 20,
+        expire_ns: 30_000_000_000,
+        interval_ns: 5_000_000_000,
+        disk_depth: 128,
+        ..DirtyKnobs::default()
+    }
+}

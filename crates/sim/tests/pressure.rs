@@ -1,0 +1,311 @@
+//! Runs that need more memory than there is, or than their groups may have.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use base::{Bytes, CpuMask, MmId, MmVec, Nanos, NodeId, NodeMask, Pages, Vm};
+use proptest::prelude::*;
+use results::{MemcgUse, Outcome, Run};
+use sim::{EngineKnobs, Progress, RunSpec, SimError};
+use topology::{Machine, Reclaim};
+use trace::{
+    Advice, Convergence, Event, Mapping, Memcg, MemcgSettings, Points, Space, Step, Sweep, Thread,
+    ThreadStream, TraceError, Traffic, Workload,
+};
+
+/// Two nodes of two CPUs, 32 MiB each, and a fast swap device.
+fn machine(reclaim: Reclaim) -> Machine {
+    let text = r#"
+name = "tiny"
+[[nodes]]
+cpus = "0-1"
+memory = "32MiB"
+[[nodes]]
+cpus = "2-3"
+memory = "32MiB"
+[latency]
+local = "50ns"
+remote = "100ns"
+[bandwidth]
+core = { local = "1GB/s", remote = "0.5GB/s" }
+controller = "3GB/s"
+[[bandwidth.links]]
+one_way = "1GB/s"
+both_ways = "2GB/s"
+[kernel]
+thp = "never"
+min_free_kbytes = 256
+[[devices]]
+name = "ssd"
+kind = "swap"
+queue_depth = 4
+read = "80us"
+write = "20us"
+sequential_page = "2us"
+capacity = "256MiB"
+"#;
+    match topology::parse("tiny.toml", text) {
+        Ok(mut machine) => {
+            machine.kernel.reclaim = reclaim;
+            machine
+        }
+        Err(problems) => panic!("{}", problems.render(false)),
+    }
+}
+
+/// Steps given in advance.
+struct Scripted(std::vec::IntoIter<Step>);
+
+impl ThreadStream for Scripted {
+    fn next_step(&mut self) -> Result<Step, TraceError> {
+        Ok(self.0.next().unwrap_or(Step::End))
+    }
+}
+
+fn sweep(mm: u16, page: u32, nr_pages: u32, write: bool) -> Step {
+    Step::Sweep(Sweep {
+        mm: MmId(mm),
+        page,
+        nr_pages,
+        traffic: Traffic::new(4, 0, write),
+        think_ns: 0,
+        sequential: true,
+    })
+}
+
+fn points(mm: u16, pages: &[u32], write: bool) -> Step {
+    let nr = pages.len();
+    let points = Points {
+        mm: MmId(mm),
+        page: pages.to_vec(),
+        traffic: vec![Traffic::new(1, 0, write); nr],
+        think_ns: vec![0; nr],
+        sequential: false,
+        dependent: true,
+    };
+    Step::Points(Arc::new(points), 0..nr)
+}
+
+/// A process for each list of steps, with a space of its own; one more space is a file.
+fn workload(nr_pages: u64, processes: Vec<Vec<Step>>, memcgs: Vec<Memcg>) -> Workload {
+    let space = |name: &str, file| Space {
+        name: name.to_owned(),
+        nr_pages: Pages(nr_pages),
+        file,
+        mappings: vec![Mapping { pages: 0..nr_pages as u32, thp: None, policy: None }],
+    };
+    let mut spaces: Vec<Space> = processes.iter().map(|_| space("p", false)).collect();
+    spaces.push(space("file", true));
+    let thread = |(idx, steps): (usize, Vec<Step>)| Thread {
+        name: format!("p{idx}"),
+        process: idx as u32,
+        mm: MmId(idx as u16),
+        parent: None,
+        allowed: CpuMask::EMPTY,
+        stream: Box::new(Scripted(steps.into_iter())),
+    };
+    Workload {
+        name: "scripted".to_owned(),
+        digest: String::new(),
+        spaces: MmVec(spaces),
+        threads: processes.into_iter().enumerate().map(thread).collect(),
+        stop_after: None,
+        convergence: Convergence::Ignored,
+        groups: Vec::new(),
+        memcgs,
+    }
+}
+
+fn memcg(path: &str, max: Option<Bytes>, processes: &[u32]) -> Memcg {
+    let processes = processes.to_vec();
+    Memcg {
+        path: path.to_owned(),
+        settings: MemcgSettings { max, processes, ..MemcgSettings::default() },
+    }
+}
+
+fn try_run(machine: &Machine, workload: Workload, design: &str) -> Result<Run, SimError> {
+    let machine = Arc::new(machine.clone());
+    let design = designs::find(design).expect("a registered design");
+    let spec = RunSpec {
+        machine: Arc::clone(&machine),
+        workload,
+        design: (design.build_default)(&machine),
+        design_name: design.name.to_owned(),
+        axes: BTreeMap::new(),
+        seed: 1,
+        knobs: EngineKnobs::default(),
+    };
+    sim::run(spec, &Progress::default())
+}
+
+fn run(machine: &Machine, workload: Workload, design: &str) -> Run {
+    match try_run(machine, workload, design) {
+        Ok(run) => run,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn group<'a>(run: &'a Run, path: &str) -> &'a MemcgUse {
+    let memcgs = &run.reclaim.as_ref().expect("the machine reclaims").memcgs;
+    memcgs.iter().find(|memcg| memcg.path == path).expect("a declared group")
+}
+
+const ENGINES: [Reclaim; 2] = [Reclaim::Classic, Reclaim::Mglru];
+
+#[test]
+fn what_does_not_fit_goes_to_swap_and_comes_back() {
+    // 96 MiB on a machine of 64 MiB, twice.
+    let steps = || vec![vec![sweep(0, 0, 24_576, true), sweep(0, 0, 24_576, true)]];
+    for reclaim in ENGINES {
+        let run = run(&machine(reclaim), workload(24_576, steps(), Vec::new()), "first-touch");
+        assert_eq!(run.outcome, Outcome::Finished, "{reclaim}");
+        let stat = &run.vmstat;
+        assert!(stat[Vm::pswpout] > 8192, "{reclaim}: {} pages went out", stat[Vm::pswpout]);
+        assert!(stat[Vm::pswpin] > 8192, "{reclaim}: {} pages came back", stat[Vm::pswpin]);
+        assert!(stat[Vm::pgsteal_kswapd] > 0, "{reclaim}: kswapd took part");
+        assert!(stat[Vm::pgmajfault] > 0 && stat[Vm::workingset_refault_anon] > 0);
+        assert!(run.tasks[0].time.sleep > Nanos::ZERO, "{reclaim}: waited for the device");
+    }
+}
+
+#[test]
+fn what_fits_is_not_reclaimed() {
+    let steps = || vec![vec![sweep(0, 0, 8192, true), sweep(0, 0, 8192, true)]];
+    for reclaim in ENGINES {
+        let run = run(&machine(reclaim), workload(8192, steps(), Vec::new()), "first-touch");
+        assert_eq!(run.vmstat[Vm::pswpout], 0);
+        assert_eq!(run.vmstat[Vm::pgscan_direct] + run.vmstat[Vm::pgscan_kswapd], 0);
+    }
+}
+
+#[test]
+fn without_reclaim_or_swap_a_full_machine_ends_the_run() {
+    let steps = || vec![vec![sweep(0, 0, 24_576, true)]];
+    let none = run(&machine(Reclaim::None), workload(24_576, steps(), Vec::new()), "first-touch");
+    assert!(matches!(none.outcome, Outcome::OutOfMemory(_)));
+    let mut swapless = machine(Reclaim::Classic);
+    swapless.devices.clear();
+    let run = run(&swapless, workload(24_576, steps(), Vec::new()), "first-touch");
+    let Outcome::OutOfMemory(text) = &run.outcome else { panic!("{:?}", run.outcome) };
+    assert!(text.contains("thread p0") && text.contains("node 1 zone"), "{text}");
+}
+
+#[test]
+fn a_group_stays_below_its_limit_and_others_are_left_alone() {
+    // Both want 16 MiB; one may have 8.
+    let steps = |mm| vec![sweep(mm, 0, 4096, true), sweep(mm, 0, 4096, true)];
+    for reclaim in ENGINES {
+        let memcgs =
+            vec![memcg("/small", Some(Bytes::from_mib(8)), &[0]), memcg("/free/inner", None, &[1])];
+        let run =
+            run(&machine(reclaim), workload(4096, vec![steps(0), steps(1)], memcgs), "first-touch");
+        assert_eq!(run.outcome, Outcome::Finished);
+        let (small, free) = (group(&run, "/small"), group(&run, "/free"));
+        assert!(small.stat["memory.current"] <= 8 << 20);
+        assert!(small.stat["pswpout"] > 1000 && small.stat["memory.events.max"] > 0);
+        assert!(small.latency.contains_key("direct reclaim"));
+        assert_eq!(free.stat["pswpout"], 0);
+        assert!(free.stat["anon"] == 4096 * 4096, "{}", free.stat["anon"]);
+        let p99 = |path: &str| group(&run, path).latency["access"].p99_ns;
+        assert!(p99("/small") > p99("/free/inner"));
+    }
+}
+
+#[test]
+fn a_group_that_cannot_free_enough_is_named() {
+    let mut swapless = machine(Reclaim::Mglru);
+    swapless.devices.clear();
+    let memcgs = vec![memcg("/small", Some(Bytes::from_mib(8)), &[0])];
+    let run =
+        run(&swapless, workload(4096, vec![vec![sweep(0, 0, 4096, true)]], memcgs), "first-touch");
+    let Outcome::OutOfMemory(text) = &run.outcome else { panic!("{:?}", run.outcome) };
+    assert!(text.contains("memory.max of /small is reached") && text.contains(" anon "), "{text}");
+}
+
+#[test]
+fn a_process_that_moves_charges_its_new_group() {
+    let memcgs = || vec![memcg("/a", None, &[0]), memcg("/b", None, &[])];
+    let move_to = |path: &str| Step::Event(Event::MoveCgroup(path.to_owned()));
+    let steps =
+        |path| vec![vec![sweep(0, 0, 1000, true), move_to(path), sweep(0, 1000, 500, true)]];
+    let moved =
+        run(&machine(Reclaim::Classic), workload(4096, steps("b"), memcgs()), "first-touch");
+    assert_eq!(group(&moved, "/a").stat["anon"], 1000 * 4096);
+    assert_eq!(group(&moved, "/b").stat["anon"], 500 * 4096);
+    let wrong =
+        try_run(&machine(Reclaim::Classic), workload(4096, steps("/c"), memcgs()), "first-touch");
+    assert!(matches!(wrong, Err(SimError::NoMemcg { .. })));
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    Sweep { file: bool, page: u32, nr: u32, write: bool },
+    Points { seed: u32, write: bool },
+    Free { page: u32, nr: u32 },
+    Node(u8),
+    Sleep,
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        4 => (any::<bool>(), 0u32..3000, 1u32..3000, any::<bool>())
+            .prop_map(|(file, page, nr, write)| Op::Sweep { file, page, nr, write }),
+        3 => (any::<u32>(), any::<bool>()).prop_map(|(seed, write)| Op::Points { seed, write }),
+        1 => (0u32..6000, 1u32..2000).prop_map(|(page, nr)| Op::Free { page, nr }),
+        1 => (0u8..2).prop_map(Op::Node),
+        1 => Just(Op::Sleep),
+    ]
+}
+
+fn step(op: &Op, mm: u16, file: u16, nr_pages: u32) -> Step {
+    match op {
+        Op::Sweep { file: true, page, nr, write } => sweep(file, *page, *nr, *write),
+        Op::Sweep { page, nr, write, .. } => sweep(mm, *page, *nr, *write),
+        Op::Points { seed, write } => {
+            let page =
+                |k: u32| seed.wrapping_mul(2_654_435_761).wrapping_add(k * 40_503) % nr_pages;
+            points(mm, &(0..500).map(page).collect::<Vec<_>>(), *write)
+        }
+        Op::Free { page, nr } => {
+            let end = (page + nr).min(nr_pages);
+            Step::Event(Event::Madvise(MmId(mm), *page..end, Advice::DontNeed))
+        }
+        Op::Node(node) => Step::Event(Event::SetNodes(NodeMask::only(NodeId(*node)))),
+        Op::Sleep => Step::Event(Event::Sleep(Nanos::from_ms(3))),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    /// A run checks itself at its end (debug builds): entries, folios and the guest agree on what is
+    /// mapped and where, each resident folio is on one list, counters equal a recount.
+    #[test]
+    fn nothing_is_lost_or_doubled(
+        ops in prop::collection::vec((0usize..2, op()), 1..40),
+        mglru: bool,
+        thp: bool,
+        swap_mib in 0u64..64,
+        max_mib in 2u64..24,
+        nodes_mib in 8u64..32,
+        design in prop::sample::select(vec!["first-touch", "autonuma-alpha", "balancenuma"]),
+    ) {
+        let nr_pages = 8192;
+        let mut machine = machine(if mglru { Reclaim::Mglru } else { Reclaim::Classic });
+        machine.kernel.swap_size = Some(Bytes::from_mib(swap_mib));
+        machine.kernel.thp = if thp { topology::ThpMode::Always } else { topology::ThpMode::Never };
+        for node in machine.nodes.iter_mut() {
+            for zone in &mut node.zones {
+                zone.managed = Pages(zone.managed.0.min(nodes_mib * 256));
+            }
+        }
+        let mut steps = vec![Vec::new(), Vec::new()];
+        for (process, op) in &ops {
+            steps[*process].push(step(op, *process as u16, 2, nr_pages));
+        }
+        let memcgs = vec![memcg("/a", Some(Bytes::from_mib(max_mib)), &[0]), memcg("/b", None, &[1])];
+        let run = run(&machine, workload(nr_pages.into(), steps, memcgs), design);
+        prop_assert!(group(&run, "/a").stat["memory.current"] <= max_mib << 20);
+    }
+}
