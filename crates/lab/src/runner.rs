@@ -103,7 +103,8 @@ fn run_cell(cell: &Cell, live: &LiveCell) -> Result<Run, Failure> {
         return Err(Failure::Cancelled);
     }
     live.set_state(CellState::Running);
-    let _span = info_span!("cell", design = cell.design, seed = cell.seed, axes = ?cell.axes).entered();
+    let _span =
+        info_span!("cell", design = cell.design, seed = cell.seed, axes = ?cell.axes).entered();
     info!(machine = cell.machine.name, workload = cell.workload, "begins");
     // A cell shares nothing that a panic could leave half done: the trace's chunks are replaced
     // whole, and `live` holds single numbers.

@@ -118,3 +118,21 @@ fn shipped_experiments_are_right() {
     }
     assert!(nr > 0);
 }
+
+#[test]
+fn memory_cgroups_need_a_kernel_that_reclaims_and_processes_that_exist() {
+    let shown = |more: &str| match plan_with(more, &Overrides::default()) {
+        Ok(_) => String::new(),
+        Err(problems) => problems.render(false),
+    };
+    let group = "\"workload.memcg./a.max\" = \"1MiB\"\n";
+    assert!(shown(group).contains("set machine.kernel.reclaim"), "{}", shown(group));
+    let reclaims = "\"machine.kernel.reclaim\" = \"classic\"\n";
+    let wrong = format!("{group}{reclaims}\"workload.memcg./a.processes\" = [99]\n");
+    assert!(shown(&wrong).contains("has process 99"), "{}", shown(&wrong));
+    let misspelt = "\"machine.kernel.reclaim\" = \"clasic\"\n";
+    assert!(shown(misspelt).contains("classic"), "{}", shown(misspelt));
+    let device = format!("{reclaims}\"machine.kernel.swap\" = \"nvm\"\n");
+    assert!(shown(&device).contains("nvme"), "{}", shown(&device));
+    assert_eq!(shown(&format!("{group}{reclaims}")), "");
+}

@@ -22,6 +22,29 @@ fn jobs_do_not_change_the_digest() {
     assert_eq!(digest(1), digest(3));
 }
 
+/// Reclaim with a limit on half of the memory: an axis of engines, and groups in the result.
+const PRESSURE: &str = r#"
+"workload.memcg./half.max" = "4MiB"
+"workload.memcg./half.others" = true
+"machine.kernel.thp" = "never"
+[axes]
+"machine.kernel.reclaim" = ["classic", "mglru"]
+"#;
+
+#[test]
+fn jobs_do_not_change_the_digest_under_pressure() {
+    let plan = plan(PRESSURE);
+    let finished = |jobs| compare(&plan, &options(jobs), &Live::of(&plan)).unwrap().comparison;
+    let comparison = finished(1);
+    assert_eq!(to_json(&comparison).digest, to_json(&finished(3)).digest);
+    for run in &comparison.cells {
+        let reclaim = run.reclaim.as_ref().expect("the machine reclaims");
+        let half = reclaim.memcgs.iter().find(|memcg| memcg.path == "/half").expect("declared");
+        assert!(half.stat["memory.current"] <= 4 << 20);
+        assert!(half.stat["pswpout"] > 0 && half.latency["access"].count > 0);
+    }
+}
+
 #[test]
 fn a_panicking_cell_is_reported_and_the_others_stay() {
     let mut plan = plan("");
