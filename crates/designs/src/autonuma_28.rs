@@ -18,7 +18,7 @@ use sched::Permit;
 use topology::Machine;
 
 use crate::autonuma::{LastNode, Passed, Scand, ScandKnobs, State, confirm};
-use crate::ratelimit::RateLimit;
+use crate::ratelimit::{Cap, RateLimit};
 use crate::{
     Cx, Design, HintFault, Kthread, KthreadWork, Migration, Move, Placement, Placing, Verdict,
 };
@@ -162,6 +162,7 @@ impl Design for Autonuma28 {
             limit: RateLimit::new(
                 knobs.migrate_interval_millisecs,
                 knobs.pages_to_migrate,
+                Cap::Hard,
                 machine.nodes.len(),
             ),
             pending: base::TaskVec::default(),

@@ -12,14 +12,15 @@
 //! - *two-stage filter*: a page moves to the faulting CPU's node when the fault before it came from
 //!   the same node; unset counts as different;
 //! - *back-off*: a fault that moves nothing lengthens the thread's period;
-//! - *rate limit*: at most `ratelimit` per `migrate_interval` to each node; while it binds, scans
-//!   from that node are skipped.
+//! - *rate limit*: once more than `ratelimit` went to a node within `migrate_interval`, nothing more
+//!   does, and scans from that node are skipped.
 //!
 //! Left out: reference counting of pages shared between processes; splitting of huge pages that
 //! cannot be moved whole; the V3 home-node step, which was dropped before the merge.
 
-use base::{Bytes, MmVec, Nanos, NodeId, NodeVec, PAGE_BYTES, Pages, TaskId, TaskVec};
+use base::{Bytes, MmVec, Nanos, NodeId, PAGE_BYTES, Pages, TaskId, TaskVec};
 
+use crate::ratelimit::{Cap, RateLimit};
 use crate::{
     Cx, Design, HintFault, Migration, Placement, ScanOutcome, ScanPlan, ScanRules, Verdict,
 };
@@ -64,7 +65,7 @@ pub struct BalanceNuma {
     backoff: Nanos,
     tasks: TaskVec<TaskState>,
     spaces: MmVec<SpaceState>,
-    nodes: NodeVec<RateWindow>,
+    limit: RateLimit,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -84,14 +85,6 @@ struct SpaceState {
     two_nodes: bool,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct RateWindow {
-    ends: Nanos,
-    moved: Pages,
-    /// Until when scans from this node are skipped, once the limit was hit.
-    throttled_until: Nanos,
-}
-
 /// The design's word of a folio: the node of the last fault, plus one (0 is unset).
 fn word_of(node: NodeId) -> u32 {
     u32::from(node.0) + 1
@@ -101,31 +94,6 @@ impl BalanceNuma {
     fn grow(&mut self, cx: &Cx<'_>) {
         self.tasks.0.resize(cx.tasks.len(), TaskState::default());
         self.spaces.0.resize(cx.spaces.len(), SpaceState::default());
-    }
-
-    /// Opens a new window when the old one has ended.
-    fn window(&mut self, node: NodeId, now: Nanos) -> &mut RateWindow {
-        let interval = self.knobs.migrate_interval;
-        let window = &mut self.nodes[node];
-        if now >= window.ends {
-            window.moved = Pages::ZERO;
-            window.ends = now + interval;
-        }
-        window
-    }
-
-    /// Whether the rate limit lets `pages` more go to `node` now.
-    fn within_limit(&mut self, node: NodeId, pages: Pages, now: Nanos) -> bool {
-        let limit = Pages(self.knobs.ratelimit.0 / PAGE_BYTES);
-        let after = self.knobs.pteupdate_interval;
-        let window = self.window(node, now);
-        let within = window.moved + pages <= limit;
-        if within {
-            window.moved += pages;
-        } else {
-            window.throttled_until = window.ends + after;
-        }
-        within
     }
 
     fn back_off(&mut self, task: TaskId) {
@@ -186,7 +154,8 @@ impl Placement for BalanceNuma {
             return None;
         }
         space.next_scan = cx.now + self.tasks[task].period;
-        if cx.now < self.nodes[cx.node_of_task(task)].throttled_until {
+        let after = self.knobs.pteupdate_interval;
+        if self.limit.is_exceeded(cx.node_of_task(task), cx.now, after) {
             return None;
         }
         Some(ScanPlan {
@@ -222,7 +191,7 @@ impl Placement for BalanceNuma {
         let wanted = fault.page_node != fault.node && !fault.waited && confirmed;
         let migrate = wanted
             && cx.can_take(fault.node, fault.pages)
-            && self.within_limit(fault.node, fault.pages, cx.now);
+            && self.limit.admits(fault.node, fault.pages, cx.now);
         if !migrate {
             self.back_off(fault.task);
         }
@@ -247,12 +216,18 @@ impl Design for BalanceNuma {
 
     fn new(knobs: Knobs, machine: &topology::Machine) -> Self {
         let jiffy = Nanos(1_000_000_000 / u64::from(machine.kernel.hz));
+        let nr_nodes = machine.nodes.len();
+        let limit =
+            RateLimit::new(knobs.migrate_interval, knobs.ratelimit, Cap::Exceeded, nr_nodes);
         Self {
             backoff: jiffy * u64::from(knobs.backoff_jiffies),
             knobs,
             tasks: TaskVec::default(),
             spaces: MmVec::default(),
-            nodes: NodeVec::filled(RateWindow::default(), machine.nodes.len()),
+            limit,
         }
     }
 }
+
+#[cfg(test)]
+mod twin;

@@ -19,7 +19,7 @@ use crate::Design;
 use crate::numab::{
     Core, Misplacing, PeriodKnobs, Rules, Search, SearchKnobs, VmaFilter, WalkKnobs,
 };
-use crate::ratelimit::RateLimit;
+use crate::ratelimit::{Cap, RateLimit};
 
 config::config! {
     /// Constants of NUMA balancing in 3.13, by their sysctl names where they had one.
@@ -97,6 +97,7 @@ impl Design for NumaBalancing313 {
             rate_limit: Some(RateLimit::new(
                 knobs.migrate_interval,
                 knobs.ratelimit,
+                Cap::Exceeded,
                 machine.nodes.len(),
             )),
             tick: Nanos(1_000_000_000 / u64::from(machine.kernel.hz.max(1))),

@@ -1,8 +1,8 @@
 //! A small world for tests of designs.
 
 use base::{CpuId, CpuMask, MmId, MmVec, Nanos, NodeId, Pages, Rng, TaskId, TaskVec, stream};
-use mm::{AddressSpace, Memory, Vma};
-use sched::{NICE_0_WEIGHT, Sched, SchedKnobs};
+use mm::{AddressSpace, Memory, Order, Vma, Watermark};
+use sched::{NICE_0_WEIGHT, Sched, SchedKnobs, TaskMove};
 use topology::Machine;
 
 use crate::{Cx, HintFault, SpaceInfo, TaskInfo};
@@ -76,6 +76,25 @@ impl World {
         self.sched.enqueue(task, CpuId(cpu), self.now);
         self.sched.pick_next(CpuId(cpu), self.now);
         task
+    }
+
+    /// Puts a runnable task on another CPU; it runs there when that was idle.
+    pub(crate) fn go(&mut self, task: TaskId, cpu: u16) {
+        let (from, to) = (self.sched.cpu_of(task), CpuId(cpu));
+        if from != to {
+            let running = self.sched.current(from) == Some(task);
+            self.sched.apply(TaskMove { task, from, to, running }, self.now);
+            for cpu in [from, to] {
+                self.sched.pick_next(cpu, self.now);
+            }
+        }
+    }
+
+    /// Takes all memory of a node down to its low watermark.
+    pub(crate) fn fill(&mut self, node: u8) {
+        for order in [Order::Huge, Order::Base] {
+            while self.memory.zones.alloc_on(order, NodeId(node), Watermark::Low).is_some() {}
+        }
     }
 
     /// What a design sees.
