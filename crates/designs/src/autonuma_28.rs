@@ -230,3 +230,6 @@ mod tests {
         assert_eq!(design.kthread(&mut world.cx(), 0), KthreadWork::Sleep(Nanos::from_ms(10_000)));
     }
 }
+
+#[cfg(test)]
+mod twin;

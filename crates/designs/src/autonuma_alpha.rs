@@ -223,3 +223,6 @@ mod tests {
         assert_eq!(design.kthread(&mut world.cx(), 1), sleep);
     }
 }
+
+#[cfg(test)]
+mod twin;
