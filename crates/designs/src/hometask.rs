@@ -90,3 +90,6 @@ mod tests {
         assert_eq!(permit(&cx, task, None, CpuId(2)), Permit::Default);
     }
 }
+
+#[cfg(test)]
+mod twin;

@@ -378,3 +378,6 @@ mod tests {
         assert_eq!(design.kthread(&mut world.cx(), 0), sleep);
     }
 }
+
+#[cfg(test)]
+mod twin;

@@ -271,3 +271,6 @@ mod tests {
         assert_eq!(design.hint_fault(&mut world.cx(), &fault).migrate_to, Some(NodeId(0)));
     }
 }
+
+#[cfg(test)]
+mod twin;

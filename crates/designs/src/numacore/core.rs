@@ -381,3 +381,6 @@ mod tests {
         assert_eq!(core.scan(&world.cx(), task), None);
     }
 }
+
+#[cfg(test)]
+mod twin;

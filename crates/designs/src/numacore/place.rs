@@ -202,3 +202,6 @@ mod tests {
         assert_eq!(gather(&world.cx(), &known, of_large), Some(CpuId(2)));
     }
 }
+
+#[cfg(test)]
+mod twin;
