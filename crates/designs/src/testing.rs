@@ -59,8 +59,13 @@ impl World {
 
     /// A task of `mm` that runs on `cpu`.
     pub(crate) fn add_task(&mut self, mm: MmId, cpu: u16) -> TaskId {
+        self.add_weighted(mm, cpu, NICE_0_WEIGHT)
+    }
+
+    /// The same with a weight of its own.
+    pub(crate) fn add_weighted(&mut self, mm: MmId, cpu: u16, weight: u32) -> TaskId {
         let allowed = CpuMask::first(self.machine.cpus.len());
-        let task = self.sched.add_task(NICE_0_WEIGHT, allowed).expect("a CPU");
+        let task = self.sched.add_task(weight, allowed).expect("a CPU");
         self.tasks.push(TaskInfo {
             mm: Some(mm),
             process: u32::from(mm.0),

@@ -134,3 +134,6 @@ mod tests {
         assert_eq!(group.active_nodes, 2);
     }
 }
+
+#[cfg(test)]
+mod twin;

@@ -15,6 +15,8 @@ mod search;
 mod stats;
 mod vma;
 mod walk;
+#[cfg(test)]
+mod walk_twin;
 
 pub(crate) use self::core::{Core, Misplacing, Rules};
 pub(crate) use period::PeriodKnobs;

@@ -78,9 +78,12 @@ impl Distances {
         match self.shape {
             Shape::Direct => best,
             Shape::GluelessMesh => {
-                let score =
-                    |node: NodeId| faults(node) + self.score_nearby(node, self.max, &faults);
-                first_max(self.cpu_nodes.iter(), score).unwrap_or(best)
+                // The group's weight in 1/1000: nodes that differ by less count as equal.
+                let total = self.matrix.0.ids().map(&faults).sum::<u64>().max(1);
+                let weight = |node: NodeId| {
+                    1000 * (faults(node) + self.score_nearby(node, self.max, &faults)) / total
+                };
+                first_max(self.cpu_nodes.iter(), weight).unwrap_or(best)
             }
             Shape::Backplane => self.best_cluster(best, &faults),
         }
@@ -172,3 +175,6 @@ mod tests {
         assert_eq!(backplane().score_nearby(NodeId(2), 15, faults), 0);
     }
 }
+
+#[cfg(test)]
+mod twin;

@@ -157,3 +157,6 @@ mod tests {
         assert_eq!(group.total, members.iter().map(|member| member.sums.total).sum::<u64>());
     }
 }
+
+#[cfg(test)]
+mod twin;

@@ -3,6 +3,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::testing::World;
 
+mod idle;
+
 const V6: SearchKnobs = SearchKnobs { search: Search::V6, imbalance_pct: 108, small_imp: 30 };
 const V3_13: SearchKnobs = SearchKnobs { search: Search::V3_13, imbalance_pct: 112, small_imp: 0 };
 
