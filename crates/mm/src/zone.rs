@@ -2,7 +2,8 @@
 //!
 //! As in the kernel's `mm/page_alloc.c`: first every zone of every allowed node, in the order of
 //! the fallback list, that stays above its low watermark and the lowmem reserve; when none does, the
-//! same walk down to min. Left out: buddy fragmentation, per-CPU lists, reclaim (the caller's).
+//! same walk down to min. Nodes to be tried first are an allocation of their own before that, and so
+//! are taken down to min as well (`alloc_pages_preferred_many`). Left out: buddy fragmentation, per-CPU lists, reclaim (the caller's).
 
 use base::{NodeId, NodeMask, NodeVec, Pages};
 use thiserror::Error;
@@ -86,8 +87,7 @@ impl Zones {
             });
             states.collect()
         });
-        let fallback = machine.nodes.ids().map(|node| machine.nodes_by_distance(node)).collect();
-        Self { nodes: nodes.collect(), fallback }
+        Self { nodes: nodes.collect(), fallback: machine.fallback_lists() }
     }
 
     /// Number of nodes.
@@ -95,7 +95,7 @@ impl Zones {
         self.nodes.len()
     }
 
-    /// Memory nodes by distance from `node`.
+    /// Memory nodes in the order in which an allocation from `node` tries them.
     pub fn fallback(&self, node: NodeId) -> &[NodeId] {
         &self.fallback[node]
     }
@@ -137,14 +137,14 @@ impl Zones {
 
     fn alloc_anywhere(&mut self, order: Order, wanted: &Wanted) -> Result<Allocated, AllocError> {
         let mut below_low = false;
-        for mark in [Watermark::Low, Watermark::Min] {
-            for nodes in [wanted.first, wanted.allowed] {
+        for nodes in [wanted.first, wanted.allowed].into_iter().filter(|nodes| !nodes.is_empty()) {
+            for mark in [Watermark::Low, Watermark::Min] {
                 if let Some((node, zone)) = self.find(order, wanted.node, nodes, mark) {
                     self.nodes[node][zone].free -= order.pages();
                     return Ok(Allocated { node, zone: zone as u8, below_low });
                 }
+                below_low = true;
             }
-            below_low = true;
         }
         Err(self.nothing_free(order, wanted))
     }
@@ -184,9 +184,6 @@ impl Zones {
     ) -> Option<(NodeId, usize)> {
         let pages = order.pages();
         let fits = |zone: &ZoneState| zone.fits(pages, mark);
-        if nodes.is_empty() {
-            return None;
-        }
         self.fallback[from].iter().filter(|node| nodes.contains(**node)).find_map(|node| {
             let zone = self.nodes[*node].iter().rposition(fits)?;
             Some((*node, zone))
