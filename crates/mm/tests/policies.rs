@@ -9,9 +9,8 @@ const NR: usize = 4;
 
 /// Four nodes of one CPU and 2 MiB at the given distances.
 fn machine(distances: [[u8; NR]; NR]) -> topology::Machine {
-    let nodes: String = (0..NR)
-        .map(|node| format!("[[nodes]]\ncpus = \"{node}\"\nmemory = \"2MiB\"\n"))
-        .collect();
+    let nodes: String =
+        (0..NR).map(|node| format!("[[nodes]]\ncpus = \"{node}\"\nmemory = \"2MiB\"\n")).collect();
     let text = format!(
         "name = \"tiny\"\ndescription = \"four small nodes\"\ndistances = {distances:?}\n{nodes}\
          [latency]\nby_distance = {{ 10 = \"90ns\", 20 = \"150ns\", 30 = \"200ns\" }}\n\

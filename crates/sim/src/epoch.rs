@@ -30,6 +30,9 @@ impl World {
                 return;
             }
         }
+        if cfg!(debug_assertions) {
+            self.check_epoch();
+        }
         self.sample(self.epoch.end);
         self.check_convergence(self.epoch.end);
         if self.machine.cpus.ids().any(|cpu| self.sched.nr_running(cpu) > 0) {

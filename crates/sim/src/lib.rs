@@ -13,6 +13,7 @@
 
 mod balance;
 mod bandwidth;
+mod check;
 mod converge;
 mod cpu;
 mod epoch;

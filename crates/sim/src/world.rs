@@ -354,13 +354,19 @@ impl World {
         Ok(())
     }
 
-    /// Whether no thread of the workload can ever run again.
+    /// Whether no thread of the workload can ever run again. Threads of a barrier that has opened
+    /// are about to wake up.
     fn is_stuck(&self) -> bool {
-        !self.epoch.pending
-            && self.threads.iter().filter(|thread| thread.is_user() && thread.end.is_none()).all(|thread| {
-                matches!(thread.wait, Some(wait) if matches!(wait.why, crate::thread::WaitFor::Barrier(_)))
-                    || thread.start == Nanos::MAX
+        let waits_at_barrier = |task: TaskId| {
+            self.threads[task].wait.is_some_and(|wait| {
+                matches!(wait.why, crate::thread::WaitFor::Barrier(_))
+                    && self.barriers.iter().any(|barrier| barrier.waiting.contains(&task))
             })
+        };
+        let mut living =
+            self.threads.enumerate().filter(|(_, thread)| thread.is_user() && thread.end.is_none());
+        !self.epoch.pending
+            && living.all(|(task, thread)| thread.start == Nanos::MAX || waits_at_barrier(task))
     }
 
     fn deadlock(&self) -> SimError {

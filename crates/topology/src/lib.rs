@@ -5,6 +5,7 @@
 //! to timing only. [`watermarks()`] derives what Linux derives from the memory's size, [`show()`]
 //! and [`svg()`] draw a machine for people.
 
+mod fallback;
 pub mod file;
 mod machine;
 mod show;

@@ -9,10 +9,20 @@ use crate::testing::World;
 /// What happens to both.
 #[derive(Clone, Debug)]
 enum Op {
-    Fault { task: usize, page: usize, huge: bool, waited: bool, moves: bool },
+    Fault {
+        task: usize,
+        page: usize,
+        huge: bool,
+        waited: bool,
+        moves: bool,
+    },
     /// The scanner enters a process.
-    Enter { mm: usize },
-    Wait { ms: u64 },
+    Enter {
+        mm: usize,
+    },
+    Wait {
+        ms: u64,
+    },
 }
 
 fn op() -> impl Strategy<Value = Op> {

@@ -8,10 +8,15 @@ use crate::testing::World;
 /// What happens to both.
 #[derive(Clone, Debug)]
 enum Op {
-    Fault { task: usize, page: usize },
+    Fault {
+        task: usize,
+        page: usize,
+    },
     Enter,
     /// The migrating thread of a node is asked what it does next.
-    Migrated { node: usize },
+    Migrated {
+        node: usize,
+    },
 }
 
 fn op() -> impl Strategy<Value = Op> {

@@ -42,10 +42,17 @@ fn layout() -> impl Strategy<Value = Layout> {
 /// What happens to both.
 #[derive(Clone, Debug)]
 enum Op {
-    Wait { ms: u64 },
-    Scan { task: usize },
+    Wait {
+        ms: u64,
+    },
+    Scan {
+        task: usize,
+    },
     /// A hint fault opens an entry again.
-    Fault { task: usize, page: u32 },
+    Fault {
+        task: usize,
+        page: u32,
+    },
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -215,8 +222,7 @@ fn build(layout: &Layout, nr_tasks: usize, filter: VmaFilter) -> (World, Slow, M
         let there = layout.present.iter().any(|range| range.contains(&page));
         if there && world.memory.spaces[mm].vma(page).is_some() {
             let node = NodeId(slow.node[page as usize]);
-            let wanted =
-                Mempolicy::Preferred(node).wanted(NodeId(0), NodeMask::first(2), 0, None);
+            let wanted = Mempolicy::Preferred(node).wanted(NodeId(0), NodeMask::first(2), 0, None);
             let at = world.memory.zones.alloc(Order::Base, &wanted).expect("room");
             world.memory.map(mm, page, Order::Base, &at);
             slow.present[page as usize] = true;
@@ -243,6 +249,8 @@ proptest! {
             scan_size: Pages(SCAN as u64),
             virt_size: Pages(8 * SCAN as u64),
             skip_local_if_single: true,
+            skip_nodes: NodeMask::EMPTY,
+            stamp_nodes: NodeMask::EMPTY,
         };
         let mut progress = Progress::default();
         for op in ops {

@@ -29,8 +29,8 @@ fn processes() -> impl Strategy<Value = Vec<Process>> {
         [0u64..40, 0..40, 0..40],
         prop::bool::weighted(0.8),
     );
-    let process = process
-        .prop_map(|(home, cpus, ran, pages, free)| Process { home, cpus, ran, pages, free });
+    let process =
+        process.prop_map(|(home, cpus, ran, pages, free)| Process { home, cpus, ran, pages, free });
     prop::collection::vec(process, 1..6)
 }
 

@@ -10,11 +10,22 @@ use crate::testing::World;
 /// What happens to both.
 #[derive(Clone, Debug)]
 enum Op {
-    Fault { task: usize, page: usize, huge: bool, waited: bool, moves: bool },
+    Fault {
+        task: usize,
+        page: usize,
+        huge: bool,
+        waited: bool,
+        moves: bool,
+    },
     /// A complete scan of the process.
     Scanned,
-    Tick { task: usize, ms: u64 },
-    Place { task: usize },
+    Tick {
+        task: usize,
+        ms: u64,
+    },
+    Place {
+        task: usize,
+    },
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -68,7 +79,14 @@ impl Slow {
 
     /// Where a page belongs: shared tasks deal theirs out, others bring it after two faults in a
     /// row from their node.
-    fn belongs(&self, task: usize, page: usize, last: Option<u8>, here: u8, pages: u64) -> Option<u8> {
+    fn belongs(
+        &self,
+        task: usize,
+        page: usize,
+        last: Option<u8>,
+        here: u8,
+        pages: u64,
+    ) -> Option<u8> {
         let state = &self.tasks[task];
         if state.class == Some(Class::Shared) {
             let turn = (page as u64 / pages) as usize;

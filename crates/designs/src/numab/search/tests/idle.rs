@@ -54,11 +54,10 @@ impl Slow<'_> {
     fn has_spare(&self, node: usize) -> bool {
         let (capacity, running) = (PER_NODE as i64, self.running(node));
         let (util, pct) = (self.busy(node), 108);
-        let overloaded = running > capacity
-            && (capacity * 100 < util * pct || capacity * pct < running * 100);
+        let overloaded =
+            running > capacity && (capacity * 100 < util * pct || capacity * pct < running * 100);
         !overloaded
-            && (running < capacity
-                || capacity * 100 > util * pct && capacity * pct > running * 100)
+            && (running < capacity || capacity * 100 > util * pct && capacity * pct > running * 100)
     }
 
     /// Whether `load` going from the source to `dst` makes their difference larger.
@@ -109,7 +108,14 @@ impl Slow<'_> {
     }
 
     /// Whether the search is over.
-    fn compare(&mut self, cpu: usize, dst: usize, imps: [i64; 2], may_move: bool, spare: bool) -> bool {
+    fn compare(
+        &mut self,
+        cpu: usize,
+        dst: usize,
+        imps: [i64; 2],
+        may_move: bool,
+        spare: bool,
+    ) -> bool {
         let (t, src) = (self.table, self.node(0));
         let move_imp = if t.groups[0].is_some() { imps[1] } else { imps[0] };
         let Some(q) = self.runs(cpu) else {
