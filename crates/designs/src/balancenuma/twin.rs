@@ -171,7 +171,7 @@ proptest! {
                     let verdict = design.hint_fault(&mut world.cx(), &fault);
                     words[page] = verdict.word;
                     let (from, to) = (fault.page_node, fault.node);
-                    let open = !waited && !(full && to.0 == 1);
+                    let open = !(waited || full && to.0 == 1);
                     let expected = slow.fault(task, page, [to.0, from.0], pages, open);
                     prop_assert_eq!(verdict.migrate_to, expected.then_some(to));
                     if expected {

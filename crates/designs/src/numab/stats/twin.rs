@@ -4,8 +4,11 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// A pass: faults as (memory node, CPU node, private, pages), and run time, wall time.
-type Pass = (Vec<(u8, u8, bool, u64)>, u64, u64);
+/// A fault: memory node, CPU node, private, pages.
+type Row = (u8, u8, bool, u64);
+
+/// A pass: its faults, run time and wall time.
+type Pass = (Vec<Row>, u64, u64);
 
 fn pass() -> impl Strategy<Value = Pass> {
     let fault = (0u8..3, 0u8..3, any::<bool>(), 1u64..600);
@@ -36,7 +39,7 @@ proptest! {
             let share = (*runtime << 16) / (walltime + 1);
             for node in 0..3u8 {
                 for (kind, private) in [false, true].into_iter().enumerate() {
-                    let sum = |at: &dyn Fn(&(u8, u8, bool, u64)) -> u8| -> u64 {
+                    let sum = |at: &dyn Fn(&Row) -> u8| -> u64 {
                         let of = rows.iter().filter(|row| at(row) == node && row.2 == private);
                         of.map(|row| row.3).sum()
                     };
