@@ -208,20 +208,26 @@ impl World {
             machine,
             knobs,
         };
+        world.populate(workload)?;
+        Ok(world)
+    }
+
+    /// Adds the workload's spaces and threads, then the kernel's threads.
+    fn populate(&mut self, workload: trace::Workload) -> Result<(), SimError> {
         for space in &workload.spaces {
             let mut mm = AddressSpace::new(&space.name, space.file, space.nr_pages);
             space.mappings.iter().for_each(|mapping| mm.map(vma_of(mapping)));
-            world.memory.add_space(mm);
-            world.spaces.push(SpaceInfo::default());
+            self.memory.add_space(mm);
+            self.spaces.push(SpaceInfo::default());
         }
         for (idx, thread) in workload.threads.into_iter().enumerate() {
-            world.add_user(idx, thread)?;
+            self.add_user(idx, thread)?;
         }
-        world.add_kthreads()?;
-        world.add_kswapds()?;
-        let names = world.memory.spaces.iter().map(|space| space.name.clone());
-        world.decisions.prepare(world.threads.len(), world.machine.nodes.len(), names);
-        Ok(world)
+        self.add_kthreads()?;
+        self.add_kswapds()?;
+        let names = self.memory.spaces.iter().map(|space| space.name.clone());
+        self.decisions.prepare(self.threads.len(), self.machine.nodes.len(), names);
+        Ok(())
     }
 
     /// Adds a thread of the workload; its task id is its index there.
