@@ -4,7 +4,8 @@
 //! `NUMALAB_BENCH_LARGE=1` uses 64 M pages. With `NUMALAB_STREAM` (a file of pages, counted from 1,
 //! as 32-bit little-endian numbers), `NUMALAB_POLICY` and `NUMALAB_CAPACITY` it replays that stream
 //! once and prints misses, seconds of the replay, seconds with reading the file:
-//! `benches/peers/against_libcachesim.sh` measures other programs so.
+//! `benches/peers/against_libcachesim.sh` measures other programs so. The policy `guest` is the guest
+//! with its classic engine, the pages a file that a memory cgroup of that capacity maps.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints what it measures")]
 
@@ -13,6 +14,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use base::{Zipf, stream};
+use benches::pressure::{self, Kind};
 use benches::{is_large, is_smoke};
 use reclaim::textbook::{Clock, POLICIES, Replacement, Setting, Textbook, find, knobs};
 
@@ -137,6 +139,15 @@ fn replay_file(path: &str) {
     let started = Instant::now();
     let requests = read_stream(path);
     let setting = Setting::of(&requests, capacity);
+    if policy == "guest" {
+        let (mut guest, region) = pressure::guest(setting.nr_pages, capacity, Kind::File);
+        let replay_started = Instant::now();
+        let misses = pressure::replay(&mut guest, region, &requests, Kind::File);
+        let ended = Instant::now();
+        let seconds = |from: Instant| (ended - from).as_secs_f64();
+        println!("{misses} {} {}", seconds(replay_started), seconds(started));
+        return;
+    }
     let mut policy: Box<dyn Replacement> = match policy.as_str() {
         "clock-2" => Box::new(Clock::new(knobs::Clock { bits: 2 }, &setting)),
         name => (find(name).expect("a policy").build_default)(&setting),

@@ -1,4 +1,4 @@
-//! The commands that README, tutorial and how-to pages show: run, and what they print compared.
+//! The commands that README, tutorial, how-to pages and some explanations show: run, and what they print compared.
 //!
 //! Fenced `console` blocks are run by trycmd; fenced `toml` blocks whose first line is a comment
 //! with a file's name are written to that file first. `TRYCMD=overwrite cargo test -p numalab
@@ -8,7 +8,7 @@
 use std::path::{Path, PathBuf};
 
 /// Pages with commands.
-const PAGES: [&str; 6] = [
+const PAGES: [&str; 8] = [
     "README.md",
     "docs/tutorial/first-comparison.md",
     // Explains what the tutorial has run.
@@ -16,6 +16,9 @@ const PAGES: [&str; 6] = [
     "docs/how-to/capture-and-import-a-trace.md",
     "docs/how-to/describe-a-machine.md",
     "docs/how-to/reproduce-a-published-row.md",
+    // These say what the rows mean that they show.
+    "docs/explanation/hierarchical-reclaim-2012.md",
+    "docs/explanation/mapped-pages-2012.md",
 ];
 
 fn root() -> PathBuf {

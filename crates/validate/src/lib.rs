@@ -11,6 +11,7 @@ pub mod kernel;
 mod libcachesim;
 mod markdown;
 pub mod published;
+mod reclaim_2012;
 mod row;
 mod scatter;
 mod text;
@@ -43,6 +44,10 @@ pub const fn suites() -> &'static [Suite] {
         Suite {
             name: libcachesim::NAME,
             doc: "miss counts of textbook replacement policies, equal to libCacheSim's to the request",
+        },
+        Suite {
+            name: reclaim_2012::NAME,
+            doc: "what was published of designs for reclaim of memory cgroups and mapped pages",
         },
         Suite {
             name: published::NAME,
@@ -134,6 +139,9 @@ pub fn run(options: &Options, observer: &dyn Observer) -> Result<Outcome, Error>
     }
     if wanted(libcachesim::NAME) {
         outcome.rows.extend(libcachesim::run(options));
+    }
+    if wanted(reclaim_2012::NAME) {
+        outcome.rows.extend(reclaim_2012::run(options, observer));
     }
     if wanted(published::NAME) {
         let folder = options.configs.join("validate");

@@ -137,8 +137,9 @@ impl Engine for Classic {
 
 impl Guest {
     pub(super) fn count_activation(&mut self, lruvec: usize, kind: usize) {
-        let (node, nr_nodes) = (lruvec % self.nr_nodes(), self.nr_nodes());
-        let mut at = Some((lruvec / nr_nodes) as u16);
+        let nr_nodes = self.nr_nodes();
+        let node = self.lruvecs[lruvec].node as usize;
+        let mut at = Some(self.lruvecs[lruvec].memcg);
         while let Some(memcg) = at {
             self.lruvecs[memcg as usize * nr_nodes + node].activated[kind] += 1;
             at = self.memcgs[memcg as usize].parent;
@@ -188,7 +189,7 @@ fn shrink_list(
 /// How many pages of each list to look at.
 fn scan_counts(guest: &Guest, control: &mut ScanControl, lruvec: usize) -> [u64; 4] {
     let memcg = guest.memcg_of_lruvec(lruvec);
-    let node = lruvec % guest.nr_nodes();
+    let node = guest.lruvecs[lruvec].node as usize;
     let swappiness = guest.knobs.swappiness;
     let no_anon = !control.may_swap || !guest.can_reclaim_anon(memcg, node, control);
     let balance = if no_anon || (!control.is_root() && swappiness == 0) {
@@ -254,8 +255,42 @@ fn shrink_inactive(
     let memcg = guest.memcg_of_lruvec(lruvec);
     guest.finish_writes();
     guest.drain(guest.cpu);
+    let (looked, nr_taken, taken) = isolate(guest, control, lruvec, kind, nr);
+    guest.warm_batch(&taken);
+    guest.count_scan(control, memcg, Stat::pgscan_kswapd, SCAN_TYPE[kind], looked);
+    control.scanned += looked;
+    let outcome = guest.shrink_folios(control, &taken);
+    let mut rotated = 0;
+    for folio in taken.iter().copied() {
+        if guest.folios.take(folio, flag::ISOLATED) {
+            guest.insert_evictable(folio);
+            if guest.folios.has(folio, flag::ACTIVE) {
+                let nr = u64::from(guest.folios.nr[folio as usize]);
+                guest.age(lruvec, nr);
+                rotated += nr;
+            }
+        }
+    }
+    guest.count_scan(control, memcg, Stat::pgsteal_kswapd, STEAL_TYPE[kind], outcome.freed);
+    let cost = CLUSTER * outcome.written + nr_taken.saturating_sub(outcome.freed);
+    guest.note_cost(lruvec, kind, cost);
+    guest.note_recent(lruvec, kind, nr_taken, rotated, true);
+    guest.batch = taken;
+    control.note(&outcome, nr_taken);
+    outcome.freed
+}
+
+/// Takes folios off the tail of an inactive list; gives pages looked at, pages taken, folios.
+fn isolate(
+    guest: &mut Guest,
+    control: &ScanControl,
+    lruvec: usize,
+    kind: usize,
+    nr: u64,
+) -> (u64, u64, Vec<u32>) {
     let list = Guest::list(lruvec, kind * 2);
-    let mut taken = Vec::with_capacity(nr as usize);
+    let mut taken = std::mem::take(&mut guest.batch);
+    taken.clear();
     let (mut looked, mut scanned) = (0, 0);
     let mut passed = Vec::new();
     while scanned < nr {
@@ -275,27 +310,7 @@ fn shrink_inactive(
     for folio in passed {
         guest.lists.push_front(list, folio);
     }
-    guest.count_scan(control, memcg, Stat::pgscan_kswapd, SCAN_TYPE[kind], looked);
-    control.scanned += looked;
-    let nr_taken = scanned;
-    let outcome = guest.shrink_folios(control, &taken);
-    let mut rotated = 0;
-    for folio in taken {
-        if guest.folios.take(folio, flag::ISOLATED) {
-            guest.insert_evictable(folio);
-            if guest.folios.has(folio, flag::ACTIVE) {
-                let nr = u64::from(guest.folios.nr[folio as usize]);
-                guest.age(lruvec, nr);
-                rotated += nr;
-            }
-        }
-    }
-    guest.count_scan(control, memcg, Stat::pgsteal_kswapd, STEAL_TYPE[kind], outcome.freed);
-    let cost = CLUSTER * outcome.written + nr_taken.saturating_sub(outcome.freed);
-    guest.note_cost(lruvec, kind, cost);
-    guest.note_recent(lruvec, kind, nr_taken, rotated, true);
-    control.note(&outcome, nr_taken);
-    outcome.freed
+    (looked, scanned, taken)
 }
 
 /// Moves pages from the tail of an active list to the inactive one.
@@ -309,7 +324,8 @@ fn shrink_active(
     let memcg = guest.memcg_of_lruvec(lruvec);
     guest.drain(guest.cpu);
     let list = Guest::list(lruvec, kind * 2 + 1);
-    let mut taken = Vec::with_capacity(nr as usize);
+    let mut taken = std::mem::take(&mut guest.batch);
+    taken.clear();
     let mut pages = 0;
     while pages < nr {
         let Some(folio) = guest.lists.back(list) else { break };
@@ -326,7 +342,7 @@ fn shrink_active(
     }
     let (mut rotated, mut stayed) = (0, 0);
     let keeps_text = guest.mapped_pages.keeps_executables();
-    for folio in taken {
+    for folio in taken.iter().copied() {
         if take_young(guest, folio, control.target) > 0 {
             let nr = u64::from(guest.folios.nr[folio as usize]);
             rotated += nr;
@@ -342,6 +358,7 @@ fn shrink_active(
         guest.folios.set(folio, flag::WORKINGSET);
         guest.insert_evictable(folio);
     }
+    guest.batch = taken;
     guest.age(lruvec, stayed);
     guest.note_cost(lruvec, kind, stayed);
     guest.note_recent(lruvec, kind, pages, rotated, false);

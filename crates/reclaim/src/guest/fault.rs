@@ -25,11 +25,22 @@ impl Guest {
 
     /// Reads what the next touches of a region will need, so that their cache misses overlap; changes
     /// nothing. The value only keeps the reads alive.
-    pub fn warm(&self, vma: u32, pages: &[u32]) -> u8 {
-        let entries = &self.vmas[vma as usize].ptes;
-        pages.iter().fold(0, |seen, page| seen ^ entries[*page as usize])
+    pub fn warm(&self, vma: u32, pages: &[u32]) -> u32 {
+        let vma = &self.vmas[vma as usize];
+        let entries = pages.iter().map(|page| u32::from(vma.ptes[*page as usize]));
+        let mut seen = entries.fold(0, |seen, entry| seen ^ entry);
+        let object = &self.objects[vma.object as usize];
+        let absent = |page: &&u32| vma.ptes[**page as usize] & pte::PRESENT == 0;
+        for page in pages.iter().filter(absent).map(|page| *page as usize) {
+            seen ^= object.pages[page];
+            seen ^= object.shadow.get(page).copied().unwrap_or(0) as u32;
+            seen ^= object.swap.get(page).copied().unwrap_or(0);
+            seen ^= object.leaves.get(page / 64).map_or(0, |leaf| u32::from(leaf.pages));
+        }
+        seen
     }
 
+    #[inline]
     fn enter(&mut self, cpu: usize, memcg: u16) {
         self.cpu = cpu;
         self.task = memcg;
@@ -37,6 +48,7 @@ impl Guest {
         self.finish_writes();
     }
 
+    #[inline]
     fn leave(&mut self) {
         if std::mem::take(&mut self.oom) && !self.outside.attached {
             let (cpu, proc) = (self.cpu, self.current_proc as u16);
@@ -164,6 +176,7 @@ impl Guest {
     }
 
     /// A folio's record, with room for its links.
+    #[inline]
     pub(super) fn new_folio(
         &mut self,
         object: u32,
@@ -181,6 +194,7 @@ impl Guest {
     }
 
     /// Counts a folio's pages among its group's resident ones.
+    #[inline]
     pub(super) fn note_resident(&mut self, folio: u32, by: i64) {
         let memcg = self.folios.memcg[folio as usize];
         self.note_charges(memcg, self.node_of(folio), by.unsigned_abs());
@@ -222,6 +236,7 @@ impl Guest {
     }
 
     /// Maps a folio's page, young.
+    #[inline]
     pub(super) fn install(&mut self, vma: usize, index: u32, folio: u32, write: bool) {
         let nr = self.folios.nr[folio as usize] as usize;
         let first = self.folios.index[folio as usize] as usize;
@@ -277,6 +292,7 @@ impl Guest {
     }
 
     /// Gives a mapping the page tables for a page.
+    #[inline]
     pub(super) fn page_table(&mut self, vma: usize, index: u32) {
         let region = index as usize >> 9;
         if self.vmas[vma].has_table[region] {

@@ -225,9 +225,7 @@ impl Guest {
             return false;
         }
         let may_unmap = self.knobs.zone_reclaim_mode & 4 != 0;
-        let root = self.lruvec(0, node);
-        let file =
-            (self.lruvecs[root].tree_size[2] + self.lruvecs[root].tree_size[3]).max(0) as u64;
+        let file = self.node_list(node, 2) + self.node_list(node, 3);
         let managed: u64 =
             self.zones.iter().filter(|zone| zone.node == node).map(|zone| zone.managed).sum();
         if file <= managed / 100 {

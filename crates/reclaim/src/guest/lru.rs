@@ -8,6 +8,7 @@ const BATCH: usize = 31;
 
 impl Guest {
     /// Queues a new folio for its list.
+    #[inline]
     pub(super) fn lru_add(&mut self, folio: u32) {
         if self.engine.is_mglru() && self.in_fault && !self.folios.has(folio, flag::UNEVICTABLE) {
             self.folios.set(folio, flag::ACTIVE);
@@ -66,6 +67,7 @@ impl Guest {
     }
 
     /// Puts a folio on its list, the unevictable one if it is locked.
+    #[inline]
     pub(super) fn insert_evictable(&mut self, folio: u32) {
         let engine = self.engine;
         if self.folios.has(folio, flag::MLOCKED) {
@@ -118,6 +120,7 @@ impl Guest {
     }
 
     /// The classic list of a folio's flags.
+    #[inline]
     pub(super) fn classic_list(&self, folio: u32) -> usize {
         if self.folios.has(folio, flag::UNEVICTABLE) {
             return UNEVICTABLE_LIST;
@@ -126,6 +129,7 @@ impl Guest {
     }
 
     /// Puts a folio on its classic list.
+    #[inline]
     pub(super) fn classic_insert(&mut self, folio: u32, at_tail: bool) {
         let (lruvec, list) = (self.lruvec_of(folio), self.classic_list(folio));
         if at_tail {
@@ -139,6 +143,7 @@ impl Guest {
     }
 
     /// Takes a folio off its classic list.
+    #[inline]
     pub(super) fn classic_remove(&mut self, folio: u32) {
         let (lruvec, list) = (self.lruvec_of(folio), self.folios.on[folio as usize] as usize);
         self.lists.del(Self::list(lruvec, list), folio);

@@ -1,7 +1,7 @@
 //! Charging pages to memory cgroups, their limits and protection.
 
 use super::stat::Stat;
-use super::state::{Guest, Memcg};
+use super::state::{Guest, Lruvec, Memcg};
 
 /// Pages that a CPU takes at once.
 const STOCK: u64 = 64;
@@ -20,7 +20,10 @@ impl Guest {
         for memcg in &mut self.memcgs {
             memcg.walk = vec![(None, 0); self.nodes.len()];
         }
-        self.lruvecs.resize(nr * self.nodes.len(), super::state::Lruvec::default());
+        for node in 0..self.nodes.len() as u16 {
+            let lruvec = Lruvec { memcg: number, node, ..Lruvec::default() };
+            self.lruvecs.push(lruvec);
+        }
     }
 
     fn preorder(&self, root: u16) -> Vec<u16> {
@@ -37,6 +40,7 @@ impl Guest {
     }
 
     /// Whether a group is another one or below it.
+    #[inline]
     pub(super) fn is_below(&self, memcg: u16, root: u16) -> bool {
         let mut at = Some(memcg);
         while let Some(memcg) = at {
@@ -101,6 +105,7 @@ impl Guest {
     }
 
     /// Adds to a group and those above it, or says which is full.
+    #[inline]
     fn try_add(&mut self, memcg: u16, nr: u64) -> Option<u16> {
         let mut at = Some(memcg);
         while let Some(index) = at {
@@ -118,6 +123,7 @@ impl Guest {
         self.count_memcg(memcg, stat, 1);
     }
 
+    #[inline]
     fn refill_stock(&mut self, memcg: u16, nr: u64) {
         if nr == 0 {
             return;
@@ -147,6 +153,7 @@ impl Guest {
     }
 
     /// Takes pages off a group's usage and of those above it.
+    #[inline]
     pub(super) fn uncharge_counter(&mut self, memcg: u16, nr: u64) {
         if memcg == 0 || nr == 0 {
             return;
@@ -158,6 +165,7 @@ impl Guest {
     }
 
     /// Remembers that the task has to reclaim for memory.high.
+    #[inline]
     fn note_over_high(&mut self, memcg: u16, batch: u64) {
         let mut at = Some(memcg);
         while let Some(index) = at {

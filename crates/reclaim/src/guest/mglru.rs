@@ -215,8 +215,7 @@ impl Guest {
         if control.priority != 12 || control.want < MIN_BATCH {
             return;
         }
-        let lruvec = self.lruvec(0, node);
-        let size = &self.lruvecs[lruvec].tree_size;
+        let size = self.tree_size(0, node);
         let mut pages = size[2].max(0) as u64;
         if self.can_reclaim_anon(0, node, control) {
             pages += size[0].max(0) as u64;
@@ -236,7 +235,7 @@ impl Guest {
         if !control.kswapd || control.order > 0 {
             return false;
         }
-        let node = lruvec % self.nr_nodes();
+        let node = self.lruvecs[lruvec].node as usize;
         let mark = if self.knobs.numa_balancing & 2 != 0 { 3 } else { 2 };
         self.zones
             .iter()
@@ -248,7 +247,7 @@ impl Guest {
 fn shrink_one(guest: &mut Guest, control: &mut ScanControl, lruvec: usize) {
     guest.drain(guest.cpu);
     let memcg = guest.memcg_of_lruvec(lruvec);
-    let node = lruvec % guest.nr_nodes();
+    let node = guest.lruvecs[lruvec].node as usize;
     let swappiness = guest.swappiness_of(memcg, node, control);
     guest.walk_exists = control.kswapd;
     let mut scanned = 0;

@@ -126,6 +126,12 @@ pub struct Group {
     pub swap_max: u64,
 }
 
+impl Group {
+    fn unlimited(name: String) -> Self {
+        Self { name, max: u64::MAX, high: u64::MAX, low: 0, min: 0, swap_max: u64::MAX }
+    }
+}
+
 /// What is behind a region.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Backing {
@@ -178,13 +184,7 @@ impl Guest {
     pub fn new(config: Config, knobs: Knobs, swap: SwapDevice) -> Self {
         let nr_nodes = config.cpus.len().max(1);
         let nr_cpus: usize = config.cpus.iter().sum::<usize>().max(1);
-        let mut cpus = Vec::new();
-        for (node, nr) in config.cpus.iter().enumerate() {
-            cpus.extend((0..*nr).map(|_| Cpu { node: node as u8, ..Cpu::default() }));
-        }
-        if cpus.is_empty() {
-            cpus.push(Cpu::default());
-        }
+        let cpus = build_cpus(&config.cpus);
         let zones =
             config.zones.iter().map(|zone| build_zone(zone, nr_cpus, &config.cpus)).collect();
         let engine: &'static dyn Engine = if knobs.lru_gen & 1 != 0 { &MGLRU } else { &CLASSIC };
@@ -206,8 +206,10 @@ impl Guest {
             counts_charges: false,
             mapped_pages: Box::new(RefaultDistance),
             folios: Folios::default(),
+            batch: Vec::new(),
             lists: Lists::new(0, 0),
             lruvecs: Vec::new(),
+            node_size: vec![[0; 5]; nr_nodes],
             memcgs: Vec::new(),
             subtrees: Vec::new(),
             zones,
@@ -235,14 +237,7 @@ impl Guest {
             outside: super::outside::Outside::default(),
         };
         guest.build_fallback(&distances, &per_node);
-        guest.add_group(&Group {
-            name: String::new(),
-            max: u64::MAX,
-            high: u64::MAX,
-            low: 0,
-            min: 0,
-            swap_max: u64::MAX,
-        });
+        guest.add_group(&Group::unlimited(String::new()));
         guest
     }
 
@@ -369,6 +364,17 @@ impl Guest {
         self.charge(memcg, pages);
         self.procs[process as usize].kernel_memory.push((memcg, pages));
     }
+}
+
+fn build_cpus(by_node: &[usize]) -> Vec<Cpu> {
+    let of_node = |(node, nr): (usize, &usize)| {
+        std::iter::repeat_n(Cpu { node: node as u8, ..Cpu::default() }, *nr)
+    };
+    let mut cpus: Vec<Cpu> = by_node.iter().enumerate().flat_map(of_node).collect();
+    if cpus.is_empty() {
+        cpus.push(Cpu::default());
+    }
+    cpus
 }
 
 pub(super) fn build_zone(config: &ZoneConfig, nr_cpus: usize, cpus: &[usize]) -> Zone {

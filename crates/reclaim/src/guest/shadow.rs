@@ -100,7 +100,7 @@ impl Guest {
     pub(super) fn count_shadow_leaves(&self, lruvec: usize) -> u64 {
         let leaves = self.lruvecs[lruvec].nr_shadow_leaves;
         let pages = if self.memcg_of_lruvec(lruvec) == 0 {
-            let node = lruvec % self.nr_nodes();
+            let node = self.lruvecs[lruvec].node as usize;
             self.zones.iter().filter(|zone| zone.node == node).map(|zone| zone.managed).sum()
         } else {
             self.lruvecs[lruvec].stale.own_pages

@@ -21,6 +21,32 @@ pub(super) struct Outcome {
 }
 
 impl Guest {
+    /// Reads what deciding about a batch will need, a kind after the other, so that cache misses
+    /// overlap.
+    pub(super) fn warm_batch(&self, taken: &[u32]) {
+        let place = |folio: u32| {
+            let object = &self.objects[self.folios.object[folio as usize] as usize];
+            (object, self.folios.index[folio as usize] as usize)
+        };
+        let mut seen = 0;
+        for folio in taken {
+            let (object, index) = place(*folio);
+            if let Some(vma) = object.vmas.first() {
+                let entry = self.vmas[*vma as usize].ptes.get(index);
+                seen ^= u32::from(entry.copied().unwrap_or(0));
+            }
+            seen ^= object.pages[index];
+        }
+        for folio in taken {
+            let (object, index) = place(*folio);
+            let shadow = object.shadow.get(index).copied().unwrap_or(0);
+            let leaf = object.leaves.get(index / 64).map_or(0, |leaf| leaf.pages);
+            seen ^= shadow as u32 ^ u32::from(leaf);
+            seen ^= object.swap.get(index).copied().unwrap_or(0);
+        }
+        std::hint::black_box(seen);
+    }
+
     /// Decides about isolated folios, oldest first. Those that stay keep `ISOLATED` set and their
     /// flags say where they belong.
     pub(super) fn shrink_folios(&mut self, control: &mut ScanControl, taken: &[u32]) -> Outcome {
@@ -38,6 +64,7 @@ impl Guest {
     }
 
     /// Whether the folio was freed.
+    #[inline]
     fn shrink_folio(
         &mut self,
         control: &mut ScanControl,
@@ -95,6 +122,7 @@ impl Guest {
         false
     }
 
+    #[inline]
     fn activate_isolated(&mut self, folio: u32) {
         if self.folios.has(folio, flag::SWAPCACHE) && self.swap_full(folio) {
             self.free_swap_of(folio);
@@ -107,6 +135,7 @@ impl Guest {
         }
     }
 
+    #[inline]
     fn check_references(&mut self, control: &ScanControl, folio: u32) -> Verdict {
         let engine = self.engine;
         let young = engine.references(self, control, folio);
@@ -171,6 +200,7 @@ impl Guest {
     }
 
     /// Takes a clean, unmapped folio out of its object, leaving a shadow.
+    #[inline]
     pub(super) fn free_evicted(&mut self, folio: u32, target: u16) {
         let engine = self.engine;
         let (object, first) =
@@ -191,6 +221,7 @@ impl Guest {
     }
 
     /// Gives a folio that is off its list back: uncharges it, frees its page.
+    #[inline]
     pub(super) fn release_folio(&mut self, folio: u32) {
         let memcg = self.folios.memcg[folio as usize];
         let nr = u64::from(self.folios.nr[folio as usize]);
@@ -203,6 +234,7 @@ impl Guest {
     }
 
     /// Removes all page table entries of a folio.
+    #[inline]
     pub(super) fn unmap_all(&mut self, folio: u32) {
         if self.folios.mapped[folio as usize] == 0 {
             return;

@@ -82,6 +82,7 @@ pub(super) struct Folios {
 }
 
 impl Folios {
+    #[inline]
     pub(super) fn alloc(&mut self, object: u32, index: u32, zone: u8, nr: u16, flags: u16) -> u32 {
         if let Some(folio) = self.free.pop() {
             let f = folio as usize;
@@ -106,24 +107,29 @@ impl Folios {
         self.flags.len() as u32 - 1
     }
 
+    #[inline]
     pub(super) fn release(&mut self, folio: u32) {
         self.object[folio as usize] = NONE;
         self.free.push(folio);
     }
 
+    #[inline]
     pub(super) fn has(&self, folio: u32, flags: u16) -> bool {
         self.flags[folio as usize] & flags != 0
     }
 
+    #[inline]
     pub(super) fn set(&mut self, folio: u32, flags: u16) {
         self.flags[folio as usize] |= flags;
     }
 
+    #[inline]
     pub(super) fn clear(&mut self, folio: u32, flags: u16) {
         self.flags[folio as usize] &= !flags;
     }
 
     /// Clears and says whether any was set.
+    #[inline]
     pub(super) fn take(&mut self, folio: u32, flags: u16) -> bool {
         let had = self.has(folio, flags);
         self.clear(folio, flags);
@@ -131,6 +137,7 @@ impl Folios {
     }
 
     /// 0 for pages that go to swap, 1 for file pages.
+    #[inline]
     pub(super) fn kind(&self, folio: u32) -> usize {
         usize::from(!self.has(folio, flag::SWAPBACKED))
     }
@@ -186,8 +193,9 @@ pub(super) struct Stale {
 pub(super) struct Lruvec {
     /// By list and zone, exact.
     pub(super) size: [[i64; 3]; 5],
-    /// Of the subtree, by list.
-    pub(super) tree_size: [i64; 5],
+    /// Whose it is.
+    pub(super) memcg: u16,
+    pub(super) node: u16,
     /// workingset_activate of the subtree.
     pub(super) activated: [u64; 2],
     pub(super) stale: Stale,
@@ -364,8 +372,12 @@ pub struct Guest {
     pub(super) mapped_pages: Box<dyn MappedPages>,
     pub(super) now: u64,
     pub(super) folios: Folios,
+    /// Room for a batch of reclaim, kept between batches.
+    pub(super) batch: Vec<u32>,
     pub(super) lists: Lists,
     pub(super) lruvecs: Vec<Lruvec>,
+    /// By node and list.
+    pub(super) node_size: Vec<[i64; 5]>,
     pub(super) memcgs: Vec<Memcg>,
     /// Pre-order of each group's subtree.
     pub(super) subtrees: Vec<Vec<u16>>,
@@ -402,35 +414,43 @@ pub struct Guest {
 }
 
 impl Guest {
+    #[inline]
     pub(super) fn nr_nodes(&self) -> usize {
         self.nodes.len()
     }
 
+    #[inline]
     pub(super) fn node_of(&self, folio: u32) -> usize {
         self.zones[self.folios.zone[folio as usize] as usize].node
     }
 
+    #[inline]
     pub(super) fn class_of(&self, folio: u32) -> usize {
         self.zones[self.folios.zone[folio as usize] as usize].class
     }
 
+    #[inline]
     pub(super) fn lruvec_of(&self, folio: u32) -> usize {
         self.folios.memcg[folio as usize] as usize * self.nr_nodes() + self.node_of(folio)
     }
 
+    #[inline]
     pub(super) fn lruvec(&self, memcg: u16, node: usize) -> usize {
         memcg as usize * self.nr_nodes() + node
     }
 
+    #[inline]
     pub(super) fn memcg_of_lruvec(&self, lruvec: usize) -> u16 {
-        (lruvec / self.nr_nodes()) as u16
+        self.lruvecs[lruvec].memcg
     }
 
+    #[inline]
     pub(super) fn list(lruvec: usize, list: usize) -> List {
         List((lruvec * NR_LISTS + list) as u32)
     }
 
     /// Calls for a group and all above it.
+    #[inline]
     pub(super) fn upward(&mut self, memcg: u16, mut each: impl FnMut(&mut Self, u16)) {
         let mut at = Some(memcg);
         while let Some(memcg) = at {
@@ -440,12 +460,14 @@ impl Guest {
     }
 
     /// Counts an event of a group, of those above it, and of the machine.
+    #[inline]
     pub(super) fn count(&mut self, memcg: u16, stat: Stat, nr: u64) {
         self.vm[stat] += nr;
         self.count_memcg(memcg, stat, nr);
     }
 
     /// Counts an event of a group and those above it only.
+    #[inline]
     pub(super) fn count_memcg(&mut self, memcg: u16, stat: Stat, nr: u64) {
         let mut at = Some(memcg);
         while let Some(memcg) = at {
@@ -455,20 +477,35 @@ impl Guest {
         }
     }
 
+    /// Changes the size of a list. What a subtree holds is summed up when somebody asks.
+    #[inline]
     pub(super) fn resize(&mut self, lruvec: usize, list: usize, class: usize, by: i64) {
-        self.lruvecs[lruvec].size[list][class] += by;
-        let (node, nr_nodes) = (lruvec % self.nr_nodes(), self.nr_nodes());
-        let mut at = Some((lruvec / nr_nodes) as u16);
-        while let Some(memcg) = at {
-            self.lruvecs[memcg as usize * nr_nodes + node].tree_size[list] += by;
-            at = self.memcgs[memcg as usize].parent;
+        let lruvec = &mut self.lruvecs[lruvec];
+        lruvec.size[list][class] += by;
+        self.node_size[lruvec.node as usize][list] += by;
+    }
+
+    /// Pages of a group and those below it on a node, by list.
+    pub(super) fn tree_size(&self, memcg: u16, node: usize) -> [i64; 5] {
+        if memcg == 0 {
+            return self.node_size[node];
         }
+        let mut sizes = [0; 5];
+        for below in &self.subtrees[memcg as usize] {
+            let lruvec = &self.lruvecs[self.lruvec(*below, node)];
+            for (sum, own) in sizes.iter_mut().zip(&lruvec.size) {
+                *sum += own.iter().sum::<i64>();
+            }
+        }
+        sizes
     }
 
     /// Advances the clock for refault distances of a lruvec and those above it.
+    #[inline]
     pub(super) fn age(&mut self, lruvec: usize, by: u64) {
-        let (node, nr_nodes) = (lruvec % self.nr_nodes(), self.nr_nodes());
-        let mut at = Some((lruvec / nr_nodes) as u16);
+        let nr_nodes = self.nr_nodes();
+        let node = self.lruvecs[lruvec].node as usize;
+        let mut at = Some(self.lruvecs[lruvec].memcg);
         while let Some(memcg) = at {
             self.lruvecs[memcg as usize * nr_nodes + node].age += by;
             at = self.memcgs[memcg as usize].parent;
@@ -480,8 +517,9 @@ impl Guest {
         if by == 0 {
             return;
         }
-        let (node, nr_nodes) = (lruvec % self.nr_nodes(), self.nr_nodes());
-        let mut at = Some((lruvec / nr_nodes) as u16);
+        let nr_nodes = self.nr_nodes();
+        let node = self.lruvecs[lruvec].node as usize;
+        let mut at = Some(self.lruvecs[lruvec].memcg);
         while let Some(memcg) = at {
             let lruvec = &mut self.lruvecs[memcg as usize * nr_nodes + node];
             lruvec.cost[kind] += by;
@@ -523,16 +561,26 @@ impl Guest {
             memcg.stale_dirty = memcg.dirty + memcg.writeback;
             memcg.stale_file = memcg.file;
         }
-        let nr_nodes = self.nr_nodes();
-        for (index, lruvec) in self.lruvecs.iter_mut().enumerate() {
-            let slab =
-                if index % nr_nodes == 0 { self.memcgs[index / nr_nodes].slab_pages } else { 0 };
+        for lruvec in &mut self.lruvecs {
+            let memcg = &self.memcgs[lruvec.memcg as usize];
+            let slab = if lruvec.node == 0 { memcg.slab_pages } else { 0 };
             let own: i64 = lruvec.size.iter().flatten().sum();
             lruvec.stale = Stale {
-                size: lruvec.tree_size.map(|pages| pages.max(0) as u64),
+                size: lruvec.size.map(|list| list.iter().sum::<i64>().max(0) as u64),
                 own_pages: own.max(0) as u64 + slab,
                 activated: lruvec.activated,
             };
+        }
+        // A group has a larger number than those above it, so sums go up from the back.
+        for lruvec in (self.nr_nodes()..self.lruvecs.len()).rev() {
+            let Lruvec { memcg, node, .. } = self.lruvecs[lruvec];
+            let size = self.lruvecs[lruvec].stale.size;
+            if let Some(parent) = self.memcgs[memcg as usize].parent {
+                let above = self.lruvec(parent, node as usize);
+                for (sum, own) in self.lruvecs[above].stale.size.iter_mut().zip(size) {
+                    *sum += own;
+                }
+            }
         }
     }
 

@@ -56,14 +56,17 @@ impl Swap {
         }
     }
 
+    #[inline]
     pub(super) fn total(&self) -> u64 {
         self.shadows.len() as u64
     }
 
+    #[inline]
     pub(super) fn free(&self) -> u64 {
         self.unused.len() as u64
     }
 
+    #[inline]
     pub(super) fn keep_shadow(&mut self, slot: u32, shadow: u64) {
         if let Some(kept) = self.shadows.get_mut(slot as usize) {
             *kept = shadow;
@@ -93,6 +96,7 @@ impl Guest {
         true
     }
 
+    #[inline]
     pub(super) fn free_slot(&mut self, object: u32, index: u32) {
         let slot = std::mem::replace(&mut self.objects[object as usize].swap[index as usize], NONE);
         if slot == NONE {
@@ -120,6 +124,7 @@ impl Guest {
     }
 
     /// Whether slots should be freed as soon as their pages are back.
+    #[inline]
     pub(super) fn swap_full(&self, folio: u32) -> bool {
         if self.swap.used * 2 > self.swap.total() {
             return true;

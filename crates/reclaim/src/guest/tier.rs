@@ -7,6 +7,7 @@ use super::vmscan::ScanControl;
 
 impl Guest {
     /// The slower node next to a node, if demotion is on.
+    #[inline]
     fn demotion_target(&self, node: usize) -> Option<usize> {
         if !self.knobs.demotion {
             return None;
@@ -19,6 +20,7 @@ impl Guest {
     }
 
     /// Whether pages of a node can be demoted by this reclaim.
+    #[inline]
     pub(super) fn can_demote(&self, node: usize, control: &ScanControl) -> bool {
         !control.no_demotion && self.demotion_target(node).is_some()
     }

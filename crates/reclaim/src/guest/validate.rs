@@ -99,24 +99,17 @@ impl Guest {
             let is_listed = self.folios.on[*folio as usize] != OFF;
             assert!(is_listed != waiting.contains(folio), "folio {folio} is on no list, or on two");
         }
-        let mut tree = vec![[0; 5]; self.lruvecs.len()];
+        let mut nodes = vec![[0; 5]; self.nr_nodes()];
         for (lruvec, sizes) in counted.listed.iter().enumerate() {
             assert_eq!(self.lruvecs[lruvec].size, *sizes, "sizes of lruvec {lruvec}");
             let generations: &Generations = &self.lruvecs[lruvec].generations;
             assert_eq!(generations.nr, counted.generations[lruvec], "generations of {lruvec}");
-            let mut at = Some(self.memcg_of_lruvec(lruvec));
-            while let Some(memcg) = at {
-                let above = self.lruvec(memcg, lruvec % self.nr_nodes());
-                for list in 0..5 {
-                    tree[above][list] += sizes[list].iter().sum::<i64>();
-                }
-                at = self.memcgs[memcg as usize].parent;
+            let node = &mut nodes[self.lruvecs[lruvec].node as usize];
+            for (sum, own) in node.iter_mut().zip(sizes) {
+                *sum += own.iter().sum::<i64>();
             }
         }
-        for (lruvec, sizes) in tree.iter().enumerate() {
-            let gone = self.memcgs[self.memcg_of_lruvec(lruvec) as usize].is_offline;
-            assert!(gone || self.lruvecs[lruvec].tree_size == *sizes, "tree of lruvec {lruvec}");
-        }
+        assert_eq!(self.node_size, nodes, "lists of the nodes");
         let on_lists: u32 =
             (0..self.lruvecs.len() * NR_LISTS).map(|list| self.lists.len(List(list as u32))).sum();
         assert_eq!(on_lists as usize + waiting.len(), counted.folios.len(), "folios on lists");

@@ -85,10 +85,7 @@ impl Guest {
         };
         let list = |list: usize| -> u64 {
             let nodes = 0..self.nr_nodes();
-            nodes
-                .map(|node| self.lruvecs[self.lruvec(group, node)].tree_size[list])
-                .sum::<i64>()
-                .max(0) as u64
+            nodes.map(|node| self.tree_size(group, node)[list]).sum::<i64>().max(0) as u64
         };
         match gauge {
             Gauge::Current => own.usage,
@@ -112,7 +109,7 @@ impl Guest {
     /// Pages on a list of a node: inactive and active anonymous, inactive and active file,
     /// unevictable.
     pub fn node_list(&self, node: usize, list: usize) -> u64 {
-        self.lruvecs[self.lruvec(0, node)].tree_size[list].max(0) as u64
+        self.node_size[node][list].max(0) as u64
     }
 
     /// Free pages of a zone in the buddy lists.

@@ -50,6 +50,7 @@ impl ScanControl {
         self.target == 0
     }
 
+    #[inline]
     pub(super) fn note(&mut self, outcome: &super::shrink::Outcome, taken: u64) {
         self.nr_dirty += outcome.dirty;
         self.nr_congested += outcome.congested;
@@ -61,6 +62,7 @@ impl ScanControl {
 
 impl Guest {
     /// Counts scanned or reclaimed pages: a limit's reclaim is not in /proc/vmstat's totals.
+    #[inline]
     pub(super) fn count_scan(
         &mut self,
         control: &ScanControl,
@@ -85,6 +87,7 @@ impl Guest {
     }
 
     /// Swap slots that a group may still take.
+    #[inline]
     pub(super) fn swap_left(&self, memcg: u16) -> u64 {
         let mut left = self.swap.free();
         let mut at = Some(memcg);
@@ -97,6 +100,7 @@ impl Guest {
     }
 
     /// Whether anonymous pages can go anywhere.
+    #[inline]
     pub(super) fn can_reclaim_anon(&self, memcg: u16, node: usize, control: &ScanControl) -> bool {
         self.swap_left(memcg) > 0 || self.can_demote(node, control)
     }
@@ -199,6 +203,7 @@ impl Guest {
     }
 
     /// Whether a mapping's accessed bits count: only those of processes below the reclaimed group.
+    #[inline]
     pub(super) fn counts_for(&self, target: u16, vma: usize) -> bool {
         target == 0 || {
             let owner = self.procs[self.vmas[vma].proc as usize].memcg;
@@ -254,7 +259,7 @@ impl Guest {
             && !control.no_cache_trim;
         control.file_is_tiny = false;
         if control.is_root() {
-            let file = (target.tree_size[2] + target.tree_size[3]).max(0) as u64;
+            let file = self.node_list(node, 2) + self.node_list(node, 3);
             let zones = self.zones.iter().filter(|zone| zone.node == node);
             let (free, high) =
                 zones.fold((0, 0), |(free, high), zone| (free + zone.free, high + zone.marks[2]));

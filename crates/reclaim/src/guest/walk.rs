@@ -180,7 +180,7 @@ impl Guest {
     fn shrink_by_score(&mut self, control: &mut ScanControl, node: usize) {
         let call = call_of(control, node, 0);
         let root = control.target;
-        let all = self.lruvecs[self.lruvec(root, node)].tree_size;
+        let all = self.tree_size(root, node);
         let reclaimable: u64 = all[..4].iter().map(|pages| (*pages).max(0) as u64).sum();
         let bound = control.scanned + (reclaimable >> control.priority);
         let mut picked = None;

@@ -78,6 +78,7 @@ impl Guest {
     }
 
     /// Ends the writes that are due, and lets the flusher go on.
+    #[inline]
     pub(super) fn finish_writes(&mut self) {
         while let Some((key, folio)) =
             self.writes.first_key_value().map(|(key, folio)| (*key, *folio))

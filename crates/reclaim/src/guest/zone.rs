@@ -48,10 +48,12 @@ pub(super) struct Zone {
 }
 
 impl Zone {
+    #[inline]
     pub(super) fn mark(&self, mark: Mark) -> u64 {
         self.marks[mark as usize] + self.boost
     }
 
+    #[inline]
     pub(super) fn above(&self, mark: Mark) -> bool {
         self.free > self.mark(mark) + self.reserve
     }
@@ -65,6 +67,7 @@ impl Zone {
     }
 
     /// Takes pages out of the buddy lists; says whether blocks of another kind were broken.
+    #[inline]
     fn take(&mut self, pages: u64) -> bool {
         let own = self.free.saturating_sub(self.foreign);
         self.free -= pages.min(self.free);
@@ -81,6 +84,7 @@ impl Zone {
     }
 
     /// Takes a page from a CPU's list, which is filled first if it is empty.
+    #[inline]
     pub(super) fn alloc_page(&mut self, cpu: usize) -> bool {
         let (batch, below_high) = (self.batch, self.below_high);
         let list = &mut self.lists[cpu];
@@ -107,6 +111,7 @@ impl Zone {
     }
 
     /// Gives a page to a CPU's list, which is emptied in part when it is full.
+    #[inline]
     pub(super) fn free_page(&mut self, cpu: usize, kswapd_runs: bool) {
         let (batch, below_high) = (self.batch, self.below_high);
         let list = &mut self.lists[cpu];
@@ -342,6 +347,7 @@ impl Guest {
         taken
     }
 
+    #[inline]
     fn count_placement(&mut self, node: usize, preferred: usize, pages: u64) {
         if node == preferred {
             self.numa[node][NumaStat::numa_hit] += pages;
@@ -371,6 +377,7 @@ impl Guest {
     }
 
     /// Gives pages back to the current CPU's list of their zone.
+    #[inline]
     pub(super) fn free_to_zone(&mut self, zone: usize, pages: u64) {
         let cpu = self.cpu;
         let runs = self.nodes[self.zones[zone].node].running;

@@ -176,6 +176,7 @@ impl Zswap {
     }
 
     /// Whether a slot's page is in the store.
+    #[inline]
     pub(super) fn holds(&self, slot: u32) -> bool {
         self.state.get(slot as usize).is_some_and(|state| state & entry::STORED != 0)
     }

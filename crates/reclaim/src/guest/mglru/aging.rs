@@ -90,7 +90,7 @@ pub(super) fn inc_generation(guest: &mut Guest, lruvec: usize, folio: u32, oldes
 
 fn walk_group(guest: &mut Guest, lruvec: usize, seq: u64, swappiness: u64) {
     let memcg = guest.memcg_of_lruvec(lruvec);
-    let node = lruvec % guest.nr_nodes();
+    let node = guest.lruvecs[lruvec].node as usize;
     let mut first = true;
     let mut forced = false;
     for proc in 0..guest.procs.len() {
