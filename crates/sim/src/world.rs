@@ -81,6 +81,18 @@ pub(crate) struct Streams {
     pub(crate) order: Rng,
 }
 
+impl Streams {
+    fn new(seed: u64) -> Self {
+        Self {
+            design: stream(seed, "design", 0),
+            balance: stream(seed, "sched.balance", 0),
+            fork: stream(seed, "sched.fork", 0),
+            daemon: stream(seed, "daemon", 0),
+            order: stream(seed, "epoch.order", 0),
+        }
+    }
+}
+
 /// A CPU's own clock and what it owes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct CpuState {
@@ -185,13 +197,7 @@ impl World {
             recorder: Recorder::new(),
             sampler: Sampler::new(&machine, knobs.sample_interval),
             decisions: Decisions::default(),
-            rng: Streams {
-                design: stream(seed, "design", 0),
-                balance: stream(seed, "sched.balance", 0),
-                fork: stream(seed, "sched.fork", 0),
-                daemon: stream(seed, "daemon", 0),
-                order: stream(seed, "epoch.order", 0),
-            },
+            rng: Streams::new(seed),
             kthreads: Vec::new(),
             daemon: None,
             groups: workload.groups.clone(),
