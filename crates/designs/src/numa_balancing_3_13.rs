@@ -46,6 +46,9 @@ config::config! {
         pub imbalance_pct: u32 = 125,
         /// Time between two tries to reach the preferred node.
         pub migrate_retry: Nanos = Nanos::from_secs(1),
+        /// Whether tasks that share memory form groups; off is nearer to the postings of July 2013
+        /// (v5), which had none yet.
+        pub numa_groups: bool = true,
     }
 }
 
@@ -88,6 +91,7 @@ impl Design for NumaBalancing313 {
                 small_imp: 0,
             },
             misplacing: Misplacing::Deferred(knobs.numa_balancing_migrate_deferred),
+            groups: knobs.numa_groups,
             early_passes: 0,
             active_node_fraction: 3,
             scan_cost_factor: 0,

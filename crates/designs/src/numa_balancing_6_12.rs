@@ -120,6 +120,7 @@ impl Design for NumaBalancing612 {
                 small_imp: i64::from(knobs.small_imp),
             },
             misplacing: Misplacing::ByGroup,
+            groups: true,
             early_passes: u64::from(knobs.early_passes),
             active_node_fraction: u64::from(knobs.active_node_fraction),
             scan_cost_factor: u64::from(knobs.scan_cost_factor),

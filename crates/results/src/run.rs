@@ -78,6 +78,8 @@ pub struct Task {
     pub cpu_migrations: u64,
     /// Times it moved to another node.
     pub node_migrations: u64,
+    /// Units of work it reported as done.
+    pub work_done: u64,
 }
 
 /// Where a task's time went; the parts add up to its lifetime.

@@ -243,6 +243,7 @@ impl World {
             lines_remote: thread.lines_remote,
             cpu_migrations: self.sched.nr_migrations(id),
             node_migrations: self.decisions.node_moves(id),
+            work_done: thread.work_done,
         });
         let tasks = tasks.collect();
         let history = self.take_history(elapsed);

@@ -246,7 +246,12 @@ impl World {
             }
             Event::Compute(_) => {}
             Event::MeasureFrom => self.measure_from(now),
-            Event::WorkDone(units) => self.work_done += units,
+            Event::MeasureAfter(span) => self.measure_from(now + span),
+            Event::WorkDone(_) if self.measured_from.is_some_and(|from| now < from) => {}
+            Event::WorkDone(units) => {
+                self.work_done += units;
+                self.threads[task].work_done += units;
+            }
         }
     }
 
@@ -367,12 +372,12 @@ impl World {
         self.design.task_exit(&mut cx!(self, now), task);
     }
 
-    /// The measured part begins; the first thread to say so counts.
-    fn measure_from(&mut self, now: Nanos) {
+    /// The measured part begins at `from`; the first thread to say so counts.
+    fn measure_from(&mut self, from: Nanos) {
         if self.measured_from.is_none() {
-            self.measured_from = Some(now);
+            self.measured_from = Some(from);
             if let Some(span) = self.stop_after {
-                self.time_up_at(now + span);
+                self.time_up_at(from + span);
             }
         }
     }

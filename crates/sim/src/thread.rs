@@ -32,6 +32,7 @@ pub(crate) struct Thread {
     pub(crate) lines_remote: u64,
     /// Time spent queueing for each shared bandwidth.
     pub(crate) queued_ns: Vec<f64>,
+    pub(crate) work_done: u64,
     /// What was below a nanosecond when time was last rounded.
     pub(crate) rounding_ns: f64,
 }
@@ -139,6 +140,7 @@ impl Thread {
             lines_local: 0,
             lines_remote: 0,
             queued_ns: Vec::new(),
+            work_done: 0,
             rounding_ns: 0.0,
         }
     }

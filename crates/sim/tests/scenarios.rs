@@ -356,3 +356,24 @@ proptest! {
         prop_assert_eq!(lines, recorded);
     }
 }
+
+/// Warming up is set-up: its work does not count, and the measured span begins when it is over.
+#[test]
+fn work_before_the_measured_part_does_not_count() {
+    let round = [sweep(0, 8 * MIB_PAGES), Step::Event(Event::WorkDone(1))];
+    let steps = |start: Event| {
+        [vec![on_node(0), Step::Event(start)], vec![round.to_vec(); 500].concat()].concat()
+    };
+    let measured = |start: Event| {
+        let mut workload = workload(8 * u64::from(MIB_PAGES), vec![steps(start)]);
+        workload.stop_after = Some(Nanos::from_secs(1));
+        run(workload, "first-touch")
+    };
+    let (cold, warm) =
+        (measured(Event::MeasureFrom), measured(Event::MeasureAfter(Nanos::from_secs(2))));
+    assert!((seconds(&cold) - 1.0).abs() < 0.02 && (seconds(&warm) - 3.0).abs() < 0.02);
+    // 8 MiB at 1 GB/s: 119 rounds a second.
+    assert!((117..=120).contains(&cold.work_done), "{}", cold.work_done);
+    assert!((117..=120).contains(&warm.work_done), "{}", warm.work_done);
+    assert_eq!(warm.tasks[0].work_done, warm.work_done);
+}

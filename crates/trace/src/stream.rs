@@ -268,6 +268,8 @@ pub enum Event {
     /// The measured part begins: what came before is set-up (its time stays in the elapsed time
     /// unless the experiment says otherwise).
     MeasureFrom,
+    /// The same, after so much time at work: warming up is set-up as well.
+    MeasureAfter(Nanos),
     /// One unit of the workload's own work is done (an operation, a loop).
     WorkDone(u64),
 }

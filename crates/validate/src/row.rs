@@ -91,6 +91,11 @@ impl Got {
         Some(Self { median: (lower + upper) / 2.0, least, most, nr_seeds })
     }
 
+    /// The values with something taken off.
+    pub fn less(self, by: f64) -> Self {
+        Self { median: self.median - by, least: self.least - by, most: self.most - by, ..self }
+    }
+
     /// The values over a number, `by` its median.
     pub fn over(self, by: f64) -> Self {
         Self { median: self.median / by, least: self.least / by, most: self.most / by, ..self }

@@ -34,6 +34,8 @@ pub(crate) struct Rules {
     pub(crate) walk: WalkKnobs,
     pub(crate) search: SearchKnobs,
     pub(crate) misplacing: Misplacing,
+    /// Whether tasks that share memory form groups.
+    pub(crate) groups: bool,
     /// Passes in which a task's private pages move at once.
     pub(crate) early_passes: u64,
     /// `ACTIVE_NODE_FRACTION`.
@@ -319,7 +321,7 @@ impl Core {
     fn account(&mut self, cx: &Cx<'_>, fault: &HintFault, last: Option<CpuPid>, mem_node: NodeId) {
         let task = fault.task;
         let mut private = last.is_none_or(|last| last.matches(task));
-        if let Some(last) = last.filter(|_| !private) {
+        if let Some(last) = last.filter(|_| !private && self.rules.groups) {
             private = self.join_group(cx, task, last);
         }
         let mut local = fault.page_node == fault.node;

@@ -198,6 +198,7 @@ impl Meta {
             | Event::Sleep(_)
             | Event::Compute(_)
             | Event::MeasureFrom
+            | Event::MeasureAfter(_)
             | Event::WorkDone(_) => Ok(()),
         }
     }

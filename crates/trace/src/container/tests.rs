@@ -54,6 +54,7 @@ fn item() -> impl Strategy<Value = Item> {
         any::<u64>().prop_map(|ns| Event::Compute(Nanos(ns))),
         any::<u64>().prop_map(Event::WorkDone),
         Just(Event::MeasureFrom),
+        (0u64..1_000_000).prop_map(|ns| Event::MeasureAfter(base::Nanos(ns))),
         nodes.clone().prop_map(Event::SetNodes),
         nodes.prop_map(|nodes| Event::Mbind(MmId(0), 5..70, Mempolicy::Interleave(nodes))),
         (0_u32..40).prop_map(|end| Event::Madvise(MmId(1), 0..end, Advice::DontNeed)),

@@ -41,6 +41,17 @@ config_enum! {
     }
 }
 
+impl ThpAdvice {
+    /// Whether huge pages are asked for, or asked not to be.
+    pub(super) fn wants(self) -> Option<bool> {
+        match self {
+            Self::None => None,
+            Self::Huge => Some(true),
+            Self::NoHuge => Some(false),
+        }
+    }
+}
+
 config! {
     /// `perf bench numa mem`. A preset gives all settings; a key beside it overrides its own.
     /// Without a preset: one process, one thread, no memory, init from CPU 0, random walk, no
@@ -142,11 +153,7 @@ impl PerfBenchNuma {
             ConvergenceMode::Recorded => Convergence::Recorded,
             ConvergenceMode::EndsRun => Convergence::EndsRun,
         });
-        let thp = self.thp.map(|advice| match advice {
-            ThpAdvice::None => None,
-            ThpAdvice::Huge => Some(true),
-            ThpAdvice::NoHuge => Some(false),
-        });
+        let thp = self.thp.map(ThpAdvice::wants);
         let scaled = |value: u64| (value as f64 * self.scale).round() as u64;
         let size = |own: Option<Bytes>, base: Bytes| Bytes(scaled(own.unwrap_or(base).0));
         Settings {

@@ -14,10 +14,11 @@ use topology::Machine;
 use crate::generate::build::{Builder, NewProcess, OpenError, Worker, limit, page_bytes, part};
 use crate::generate::draw::{Draw, Manner, Pick, Target};
 use crate::generate::gups::counted_as;
+use crate::generate::perf_bench::ThpAdvice;
 use crate::generate::permutation::Permutation;
 use crate::generate::script::Op;
 use crate::generate::zipf::FastZipf;
-use crate::{Event, Workload};
+use crate::{Event, Traffic, Workload};
 
 config! {
     /// Java virtual machines in the manner of SPECjbb2005: warehouses that share a heap.
@@ -46,6 +47,10 @@ config! {
         /// Memory accesses of an operation.
         #[check(in_range(1..=100_000))]
         pub accesses: u32 = 200,
+        /// Accesses that follow each other in one page. More make a run cheaper and visits of each
+        /// page rarer, at the same think time and share of local lines.
+        #[check(in_range(1..=Traffic::MAX_LINES))]
+        pub run_length: u16 = 1,
         /// Time without memory traffic before each access.
         #[check(in_range(Nanos(0)..=Nanos(u32::MAX as u64)))]
         pub think: Nanos = Nanos(115),
@@ -53,15 +58,22 @@ config! {
         /// collector hands out other addresses, from whatever node its thread runs on); 0 for
         /// never.
         pub churn_operations: u64 = 0,
+        /// Advice about huge pages, for a run with the kernel's setting of the other kind.
+        pub thp: ThpAdvice = ThpAdvice::None,
         /// Operations of each warehouse; 0 until the time is over.
         pub operations: u64 = 0,
+        /// Time at work before the measured part, as of earlier points of a series in one process.
+        pub warm_up: Nanos = Nanos::ZERO,
         /// How long the measured part runs; zero for no limit.
         pub run_time: Nanos = Nanos::from_secs(240),
-        /// Factor on memory and run time together; see `perf-bench-numa`.
+        /// Factor on memory and times together; see `perf-bench-numa`.
         #[check(in_range(1e-3..=1.0))]
         pub scale: f64 = 1.0,
     }
     check |jbb, span, cx| {
+        if jbb.accesses % u32::from(jbb.run_length) != 0 {
+            cx.error(span, "`accesses` is no multiple of `run_length`", "in this table");
+        }
         if jbb.operations == 0 && jbb.run_time == Nanos::ZERO {
             cx.error(span, "neither `operations` nor `run_time` ends this", "in this table");
         }
@@ -84,21 +96,32 @@ config! {
         /// Share of accesses that write.
         #[check(in_range(0.0..=1.0))]
         pub write_share: f64 = 0.3,
+        /// Accesses that follow each other in one page. More make a run cheaper and visits of each
+        /// page rarer, at the same think time and share of local lines.
+        #[check(in_range(1..=Traffic::MAX_LINES))]
+        pub run_length: u16 = 1,
         /// Time without memory traffic before each access.
         #[check(in_range(Nanos(0)..=Nanos(u32::MAX as u64)))]
         pub think: Nanos = Nanos(115),
         /// Accesses of an operation.
         #[check(in_range(1..=100_000))]
         pub accesses: u32 = 200,
+        /// Advice about huge pages, for a run with the kernel's setting of the other kind.
+        pub thp: ThpAdvice = ThpAdvice::None,
         /// Operations of each virtual CPU; 0 until the time is over.
         pub operations: u64 = 0,
+        /// Time at work before the measured part, as of earlier points of a series in one process.
+        pub warm_up: Nanos = Nanos::ZERO,
         /// How long the measured part runs; zero for no limit.
         pub run_time: Nanos = Nanos::from_secs(60),
-        /// Factor on memory and run time together; see `perf-bench-numa`.
+        /// Factor on memory and times together; see `perf-bench-numa`.
         #[check(in_range(1e-3..=1.0))]
         pub scale: f64 = 1.0,
     }
     check |kvm, span, cx| {
+        if kvm.accesses % u32::from(kvm.run_length) != 0 {
+            cx.error(span, "`accesses` is no multiple of `run_length`", "in this table");
+        }
         if kvm.operations == 0 && kvm.run_time == Nanos::ZERO {
             cx.error(span, "neither `operations` nor `run_time` ends this", "in this table");
         }
@@ -142,6 +165,8 @@ struct Server {
     accesses: u32,
     operations: u64,
     churn_operations: u64,
+    thp: ThpAdvice,
+    warm_up: Nanos,
 }
 
 /// The heap grows by huge pages: the unit in which threads allocate it.
@@ -157,7 +182,7 @@ impl Server {
     ) -> Result<(), OpenError> {
         let private = page_bytes(self.private, self.nr_threads as u64);
         let size = page_bytes(self.shared, 1).saturating_add(private);
-        let mm = builder.space(self.name.clone(), size, None)?;
+        let mm = builder.space(self.name.clone(), size, self.thp.wants())?;
         let all = builder.pages_of(mm);
         let shared = 0..self.shared.pages_ceil().0 as u32;
         let private = shared.end..all.end;
@@ -168,7 +193,10 @@ impl Server {
             let mut programme: Vec<Op> =
                 chunks.into_iter().map(|pages| Op::write(mm, pages)).collect();
             programme.push(Op::event(Event::Barrier { id: 0, parties: everyone }));
-            programme.push(Op::event(Event::MeasureFrom));
+            programme.push(Op::event(match self.warm_up {
+                Nanos::ZERO => Event::MeasureFrom,
+                span => Event::MeasureAfter(span),
+            }));
             let own = part(&private, idx, self.nr_threads);
             let targets = self.targets(&shared, &hot, own);
             programme.push(self.work(mm, targets, &private));
@@ -262,10 +290,12 @@ impl Specjbb {
                 private_share: self.private_share,
                 private_exponent: self.private_exponent,
                 shared_exponent: 0.0,
-                manner: manner(self.write_share, self.think),
-                accesses: self.accesses,
+                manner: manner(self.write_share, self.think, self.run_length),
+                accesses: self.accesses / u32::from(self.run_length),
                 operations: self.operations,
                 churn_operations: scaled(self.churn_operations),
+                thp: self.thp,
+                warm_up: Nanos(scaled(self.warm_up.0)),
             };
             server.add(&mut builder, seed, number, jvms * nr_threads as u32)?;
         }
@@ -300,10 +330,12 @@ impl Kvm {
                 private_share: self.private_share,
                 private_exponent: 0.0,
                 shared_exponent: self.exponent,
-                manner: manner(self.write_share, self.think),
-                accesses: self.accesses,
+                manner: manner(self.write_share, self.think, self.run_length),
+                accesses: self.accesses / u32::from(self.run_length),
                 operations: self.operations,
                 churn_operations: 0,
+                thp: self.thp,
+                warm_up: Nanos(scaled(self.warm_up.0)),
             };
             server.add(&mut builder, seed, number as u32, vcpus as u32)?;
         }
@@ -313,6 +345,7 @@ impl Kvm {
     }
 }
 
-fn manner(write_share: f64, think: Nanos) -> Manner {
-    Manner { lines: 1, write_share, think_ns: think.0 as u32, dependent: true }
+fn manner(write_share: f64, think: Nanos, lines: u16) -> Manner {
+    let think_ns = think.0.saturating_mul(u64::from(lines)).try_into().unwrap_or(u32::MAX);
+    Manner { lines, write_share, think_ns, dependent: true }
 }

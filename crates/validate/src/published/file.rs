@@ -1,6 +1,6 @@
 //! The files of the published suite: `configs/validate/*.toml`, a table of a mail or paper each.
 
-use config::{Cx, Named, Spanned, Value, config, config_enum, each, in_range, not_empty, positive};
+use config::{Cx, Named, Spanned, Value, config, config_enum, each, in_range, positive};
 use trace::generate::WorkloadSpec;
 
 config_enum! {
@@ -10,6 +10,8 @@ config_enum! {
         Elapsed = "elapsed_s",
         /// Time all CPUs ran, over elapsed time, in percent of one CPU (`time`'s CPU%).
         CpuPct = "cpu_pct",
+        /// Seconds that all CPUs ran in programs.
+        User = "user_s",
         /// Seconds that all CPUs ran in the kernel.
         System = "system_s",
         /// Bytes zeroed per second of the measured part, in 1e9 bytes per second
@@ -32,6 +34,9 @@ config_enum! {
         HintFaultsLocal = "hint_faults_local",
         /// Entries protected by a scanner; a huge one counts 512, as before 3.13.
         PteUpdates = "pte_updates",
+        /// mmtests' weighted sum of the three: 7 a protected entry, 5000 a fault, 19 a page moved,
+        /// in millions ("AutoNUMA cost").
+        AutonumaCost = "autonuma_cost",
     }
 }
 
@@ -59,8 +64,14 @@ config! {
         pub metric: Metric,
         /// The published value; with `over`, of the ratio.
         pub published: f64,
+        /// Only the work of this process (`throughput`), the first being 0; none for all.
+        pub process: Option<u32> = None,
+        /// Whether the value, or the total, is divided by the seconds that the runs took.
+        pub per_second: bool = false,
         /// Cells whose values are added to this one's (a total over several programs).
         pub plus: Vec<Spanned<String>> = Vec::new(),
+        /// Cells whose values are taken off the total (what the plain kernel needs as well).
+        pub minus: Vec<Spanned<String>> = Vec::new(),
         /// Cells whose values, added up, divide this one's; none for a plain value.
         pub over: Vec<Spanned<String>> = Vec::new(),
         /// Half-width of the band, in percent of the published value.
@@ -85,8 +96,16 @@ config! {
             let message = "a band is either `within_pct` or `low` and `high` (or one of them)";
             cx.error(span, message, "in this row");
         }
-        if !row.plus.is_empty() && !row.metric.has_total() {
+        let adds_up = row.metric.has_total() && row.metric != Metric::HintLocal;
+        if (!row.plus.is_empty() && !row.metric.has_total()) || (!row.minus.is_empty() && !adds_up)
+        {
             cx.error(span, format!("values of {} do not add up", row.metric), "in this row");
+        }
+        if row.process.is_some() && row.metric != Metric::Throughput {
+            cx.error(span, "only `throughput` is known of a process", "in this row");
+        }
+        if row.per_second && row.metric == Metric::HintLocal {
+            cx.error(span, "a share has no rate", "in this row");
         }
     }
 }
@@ -127,9 +146,8 @@ config! {
         pub excluded: Option<String>,
         /// What it needs that does not exist yet.
         pub needs: Option<String>,
-        /// What was published of it.
-        #[check(not_empty)]
-        pub rows: Vec<RowFile>,
+        /// What was published of it; nothing where it only is what others are compared with.
+        pub rows: Vec<RowFile> = Vec::new(),
     }
 }
 
@@ -201,6 +219,7 @@ fn names_resolve(file: &TableFile, _span: config::Span, cx: &mut Cx) {
         cell.quick_workload.iter().for_each(|name| known(name, &workloads, "quick_workload"));
         for row in &cell.rows {
             row.plus.iter().for_each(|name| known(name, &cells, "plus"));
+            row.minus.iter().for_each(|name| known(name, &cells, "minus"));
             row.over.iter().for_each(|name| known(name, &cells, "over"));
         }
     }

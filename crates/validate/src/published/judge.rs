@@ -2,7 +2,7 @@
 
 use super::file::{Basis, Metric, OrderingFile, RowFile};
 use super::load::{Cell, Runnable, Table};
-use super::{CellValues, NAME};
+use super::{CellValues, NAME, Quantity};
 use crate::row::{Got, Kind, Row, Verdict};
 
 /// The rows of a table that were asked for.
@@ -40,7 +40,7 @@ impl Plan {
         for &(cell, row) in &self.rows {
             cells.push(cell);
             let row = &table.cells[cell].rows[row];
-            let others = row.plus.iter().chain(&row.over);
+            let others = row.plus.iter().chain(&row.minus).chain(&row.over);
             cells.extend(others.filter_map(|name| cell_named(table, &name.value)));
         }
         for &(ordering, pair) in &self.pairs {
@@ -98,11 +98,18 @@ fn judge_row<'v>(
     cells.extend(file.plus.iter().filter_map(|name| cell_named(table, &name.value)));
     let base: Vec<usize> =
         file.over.iter().filter_map(|name| cell_named(table, &name.value)).collect();
-    let got = total_of(table, &cells, file.metric, values).and_then(|got| {
+    let of = Of { quantity: (file.metric, file.process), per_second: file.per_second };
+    let less: Vec<usize> =
+        file.minus.iter().filter_map(|name| cell_named(table, &name.value)).collect();
+    let got = total_of(table, &cells, of, values).and_then(|got| {
+        let got = match less.as_slice() {
+            [] => got,
+            less => got.less(total_of(table, less, of, values)?.median),
+        };
         if base.is_empty() {
             return Ok(got);
         }
-        Ok(got.over(total_of(table, &base, file.metric, values)?.median))
+        Ok(got.over(total_of(table, &base, of, values)?.median))
     });
     with(row, got)
 }
@@ -140,24 +147,34 @@ fn judge_pair<'v>(
     let value = |name: &str| {
         let missing = (Verdict::Failed, format!("no cell {name}"));
         let cell = cell_named(table, name).ok_or(missing)?;
-        total_of(table, &[cell], ordering.metric, values)
+        let of = Of { quantity: (ordering.metric, None), per_second: false };
+        total_of(table, &[cell], of, values)
     };
     let [smaller, larger] = [pair, pair + 1].map(|idx| value(&ordering.ascending[idx].value));
     let got = smaller.and_then(|smaller| Ok(smaller.over(larger?.median)));
     with(row, got)
 }
 
-/// The values of several cells added up seed by seed; a share is taken of the totals.
+/// What is added up.
+#[derive(Clone, Copy)]
+struct Of {
+    quantity: Quantity,
+    /// Whether the sum is divided by the seconds the runs took.
+    per_second: bool,
+}
+
+/// The values of several cells added up seed by seed; a share is taken of the totals, a rate of the
+/// total time.
 fn total_of<'v>(
     table: &Table,
     cells: &[usize],
-    metric: Metric,
+    of: Of,
     values: &dyn Fn(usize) -> Option<&'v CellValues>,
 ) -> Result<Got, NoValue> {
-    let sums = |metric: Metric| {
+    let sums = |quantity: Quantity| {
         let mut sums: Option<Vec<f64>> = None;
         for &cell in cells {
-            let seeds = seeds_of(table, cell, metric, values)?;
+            let seeds = seeds_of(table, cell, quantity, values)?;
             sums = Some(match sums {
                 None => seeds.to_vec(),
                 Some(sums) => sums.iter().zip(seeds).map(|(sum, value)| sum + value).collect(),
@@ -165,11 +182,15 @@ fn total_of<'v>(
         }
         Ok::<_, NoValue>(sums.unwrap_or_default())
     };
-    let totals = if metric == Metric::HintLocal {
-        let (local, all) = (sums(Metric::HintFaultsLocal)?, sums(Metric::HintFaults)?);
-        local.iter().zip(&all).map(|(local, all)| local / all * 100.0).collect()
-    } else {
-        sums(metric)?
+    let ratio = |part: Metric, whole: Metric, factor: f64| {
+        let (part, whole) = (sums((part, None))?, sums((whole, None))?);
+        Ok::<_, NoValue>(part.iter().zip(&whole).map(|(a, b)| a / b * factor).collect::<Vec<_>>())
+    };
+    let (metric, _) = of.quantity;
+    let totals = match metric {
+        Metric::HintLocal => ratio(Metric::HintFaultsLocal, Metric::HintFaults, 100.0)?,
+        _ if of.per_second => ratio(metric, Metric::Elapsed, 1.0)?,
+        _ => sums(of.quantity)?,
     };
     Got::of(&totals).ok_or_else(|| (Verdict::Failed, format!("the runs have no {metric}")))
 }
@@ -177,7 +198,7 @@ fn total_of<'v>(
 fn seeds_of<'v>(
     table: &Table,
     cell_idx: usize,
-    metric: Metric,
+    quantity: Quantity,
     values: &dyn Fn(usize) -> Option<&'v CellValues>,
 ) -> Result<&'v [f64], NoValue> {
     let cell = &table.cells[cell_idx];
@@ -188,7 +209,7 @@ fn seeds_of<'v>(
         return Err((Verdict::NotExpressible, format!("needs {what}")));
     }
     match values(cell_idx) {
-        Some(Ok(by_metric)) => Ok(by_metric.get(&metric).map_or(&[], Vec::as_slice)),
+        Some(Ok(by_quantity)) => Ok(by_quantity.get(&quantity).map_or(&[], Vec::as_slice)),
         Some(Err(error)) => Err((Verdict::Failed, error.clone())),
         None => Err((Verdict::Failed, "not run".to_owned())),
     }
@@ -196,19 +217,31 @@ fn seeds_of<'v>(
 
 fn quantity(row: &RowFile) -> String {
     let total = if row.plus.is_empty() { "" } else { "total " };
+    let rate = if row.per_second { " per s" } else { "" };
+    let process = row.process.map_or_else(String::new, |process| format!(" of process {process}"));
+    let what = format!("{total}{}{rate}{process}", row.metric);
     match row.over.first() {
-        Some(base) => format!("{total}{} over {}", row.metric, base.value),
-        None => format!("{total}{}", row.metric),
+        Some(base) => format!("{what} over {}", base.value),
+        None => what,
     }
 }
 
 fn row_id(table: &Table, cell: &Cell, row: &RowFile) -> String {
     let mut id = format!("{}/{}/{}", table.name, cell.id, row.metric);
+    if let Some(process) = row.process {
+        id = format!("{id}/process-{process}");
+    }
+    if row.per_second {
+        id.push_str("/per-s");
+    }
     if !row.plus.is_empty() {
         id.push_str("/total");
     }
     if let Some(base) = row.over.first() {
         id = format!("{id}/over-{}", base.value.replace('/', "-"));
+    }
+    if !row.minus.is_empty() {
+        id.push_str("/net");
     }
     if !row.label.is_empty() {
         id = format!("{id}/{}", row.label);

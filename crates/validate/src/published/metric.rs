@@ -1,6 +1,8 @@
 //! What is read off a run.
 
-use base::{HUGE_PAGE_PAGES, Nanos, Vm};
+use std::collections::BTreeMap;
+
+use base::{Nanos, Vm};
 use results::Run;
 
 use super::file::Metric;
@@ -17,6 +19,7 @@ pub fn value(metric: Metric, run: &Run, measured: Option<Nanos>) -> Option<f64> 
             let ran_ns = count(Vm::sim_user_ns) + count(Vm::sim_system_ns);
             ran_ns / run.elapsed.0 as f64 * 100.0
         }
+        Metric::User => count(Vm::sim_user_ns) / 1e9,
         Metric::System => count(Vm::sim_system_ns) / 1e9,
         Metric::Bandwidth => run.work_done as f64 / measured / 1e9,
         Metric::Throughput => run.work_done as f64 / measured,
@@ -30,12 +33,24 @@ pub fn value(metric: Metric, run: &Run, measured: Option<Nanos>) -> Option<f64> 
         Metric::PagesMigrated => count(Vm::numa_pages_migrated),
         Metric::HintFaults => count(Vm::numa_hint_faults),
         Metric::HintFaultsLocal => count(Vm::numa_hint_faults_local),
-        Metric::PteUpdates => {
-            let huge = count(Vm::numa_huge_pte_updates);
-            count(Vm::numa_pte_updates) + huge * (HUGE_PAGE_PAGES as f64 - 1.0)
+        Metric::PteUpdates => count(Vm::numa_pte_updates),
+        Metric::AutonumaCost => {
+            let faults = 5000.0 * count(Vm::numa_hint_faults);
+            (7.0 * count(Vm::numa_pte_updates) + faults + 19.0 * count(Vm::numa_pages_migrated))
+                / 1e6
         }
     };
     value.is_finite().then_some(value)
+}
+
+/// Units of work per second of the measured part, for each process that has threads.
+pub(super) fn throughputs(run: &Run, measured: Option<Nanos>) -> BTreeMap<u32, f64> {
+    let seconds = measured.unwrap_or(run.elapsed).as_secs_f64();
+    let mut rates = BTreeMap::new();
+    for task in &run.tasks {
+        *rates.entry(task.process).or_insert(0.0) += task.work_done as f64 / seconds;
+    }
+    rates
 }
 
 fn share_pct(part: f64, whole: f64) -> f64 {
@@ -44,10 +59,8 @@ fn share_pct(part: f64, whole: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use base::Vmstat;
-    use results::Outcome;
+    use results::{Outcome, Task};
 
     use super::*;
 
@@ -55,7 +68,7 @@ mod tests {
         let mut vmstat = Vmstat::default();
         vmstat[Vm::sim_user_ns] = 30_000_000_000;
         vmstat[Vm::sim_system_ns] = 10_000_000_000;
-        vmstat[Vm::numa_pte_updates] = 5;
+        vmstat[Vm::numa_pte_updates] = 3 + 2 * 512;
         vmstat[Vm::numa_huge_pte_updates] = 2;
         vmstat[Vm::sim_lines_local] = 3;
         vmstat[Vm::sim_lines_remote] = 1;
@@ -83,10 +96,30 @@ mod tests {
         let of = |metric| value(metric, &run, Some(Nanos::from_secs(4)));
         assert_eq!(of(Metric::Elapsed), Some(10.0));
         assert_eq!(of(Metric::CpuPct), Some(400.0), "four CPUs all the time");
-        assert_eq!(of(Metric::System), Some(10.0));
+        assert_eq!((of(Metric::User), of(Metric::System)), (Some(30.0), Some(10.0)));
         assert_eq!(of(Metric::Bandwidth), Some(2.0), "8 GB in the measured 4 s");
         assert_eq!(of(Metric::Local), Some(75.0));
-        assert_eq!(of(Metric::PteUpdates), Some(3.0 + 2.0 * 512.0));
+        let updates = of(Metric::PteUpdates);
+        assert_eq!(updates, Some(1027.0), "the counter has huge ones as 512 already");
         assert_eq!(of(Metric::HintLocal), None, "there were no hint faults");
+        assert_eq!(of(Metric::AutonumaCost), Some(7.0 * 1027.0 / 1e6));
+    }
+
+    #[test]
+    fn work_is_known_of_each_process() {
+        let task = |process, work_done| Task { process, work_done, ..Task::default() };
+        let run = Run { tasks: vec![task(0, 8), task(1, 20), task(0, 4)], ..run() };
+        let rates = throughputs(&run, Some(Nanos::from_secs(4)));
+        assert_eq!(rates, BTreeMap::from([(0, 3.0), (1, 5.0)]));
+    }
+
+    #[test]
+    fn the_cost_is_the_published_one_for_published_counters() {
+        let mut run = run();
+        run.vmstat = Vmstat::default();
+        run.vmstat[Vm::numa_pte_updates] = 147_254_249;
+        run.vmstat[Vm::numa_hint_faults] = 688_568;
+        run.vmstat[Vm::numa_pages_migrated] = 10_303_098;
+        assert_eq!(value(Metric::AutonumaCost, &run, None).map(f64::floor), Some(4669.0));
     }
 }

@@ -32,8 +32,11 @@ use crate::{Options, Row};
 /// Name of the suite.
 pub(crate) const NAME: &str = "published";
 
-/// The values of a cell's runs, by metric, one for each seed; or why there are none.
-type CellValues = Result<BTreeMap<Metric, Vec<f64>>, String>;
+/// What is measured, and of which process; none for the whole run.
+type Quantity = (Metric, Option<u32>);
+
+/// The values of a cell's runs, by quantity, one for each seed; or why there are none.
+type CellValues = Result<BTreeMap<Quantity, Vec<f64>>, String>;
 
 /// One run that is due.
 struct Due<'a> {
@@ -106,8 +109,8 @@ fn runs_of<'a>(
     })
 }
 
-/// What one run gave, by metric.
-fn one_run(due: &Due<'_>) -> Result<BTreeMap<Metric, f64>, String> {
+/// What one run gave, by quantity.
+fn one_run(due: &Due<'_>) -> Result<BTreeMap<Quantity, f64>, String> {
     let workload = due.workload.open(due.machine, due.seed).map_err(|error| error.to_string())?;
     let measured: Option<Nanos> = workload.stop_after;
     let spec = RunSpec {
@@ -123,15 +126,17 @@ fn one_run(due: &Due<'_>) -> Result<BTreeMap<Metric, f64>, String> {
     if let results::Outcome::OutOfMemory(what) = &run.outcome {
         return Err(format!("out of memory: {what}"));
     }
-    let value = |metric: &Metric| Some((*metric, metric_value(*metric, &run, measured)?));
-    Ok(Metric::ALL.iter().filter_map(value).collect())
+    let value = |metric: &Metric| Some(((*metric, None), metric_value(*metric, &run, measured)?));
+    let by_process = metric::throughputs(&run, measured).into_iter();
+    let by_process = by_process.map(|(process, rate)| ((Metric::Throughput, Some(process)), rate));
+    Ok(Metric::ALL.iter().filter_map(value).chain(by_process).collect())
 }
 
 /// Adds a seed's values; the first error stays.
-fn merge(all: &mut CellValues, one: Result<BTreeMap<Metric, f64>, String>) {
+fn merge(all: &mut CellValues, one: Result<BTreeMap<Quantity, f64>, String>) {
     match (all, one) {
         (Ok(all), Ok(one)) => {
-            one.into_iter().for_each(|(metric, value)| all.entry(metric).or_default().push(value));
+            one.into_iter().for_each(|(of, value)| all.entry(of).or_default().push(value));
         }
         (all @ Ok(_), Err(error)) => *all = Err(error),
         (Err(_), _) => {}

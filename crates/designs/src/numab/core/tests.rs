@@ -130,9 +130,10 @@ fn a_failed_migration_is_counted_where_the_page_stayed() {
     assert_eq!(core.tasks[task].faults.sums.mem_of(NodeId(1)), 1);
 }
 
-#[test]
-fn tasks_that_use_each_others_pages_become_a_group() {
+/// Two tasks that fault on each other's pages, and their groups.
+fn groups_of_two_that_share(groups: bool) -> [Option<usize>; 2] {
     let (mut world, mut core, first, mm) = one_task();
+    core.rules.groups = groups;
     let second = world.add_task(mm, 2);
     core.task_start(&world.cx(), second, Some(first));
     // Each faults on pages whose word names the other, which runs on the CPU of the word.
@@ -146,8 +147,19 @@ fn tasks_that_use_each_others_pages_become_a_group() {
     let fault = world.fault(first, 0, 0);
     let last = Some(CpuPid::new(CpuId(2), second));
     core.account(&world.cx(), &fault, last, NodeId(0));
-    assert!(core.tasks[first].group.is_some());
-    assert_eq!(core.tasks[first].group, core.tasks[second].group);
+    [core.tasks[first].group, core.tasks[second].group]
+}
+
+#[test]
+fn tasks_that_use_each_others_pages_become_a_group() {
+    let [first, second] = groups_of_two_that_share(true);
+    assert!(first.is_some());
+    assert_eq!(first, second);
+}
+
+#[test]
+fn before_groups_they_stay_alone() {
+    assert_eq!(groups_of_two_that_share(false), [None, None]);
 }
 
 #[test]

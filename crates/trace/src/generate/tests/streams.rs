@@ -2,7 +2,7 @@
 
 use config::parse;
 
-use super::{machine, measured, steps, touched, transcript};
+use super::{lines, machine, measured, steps, touched, transcript};
 use crate::generate::{OpenError, WorkloadSpec};
 use crate::{Advice, Event, Step, Traffic};
 
@@ -169,4 +169,26 @@ fn more_threads_than_can_be_numbered_are_refused() {
         let refused = spec(text).open(&machine(2, 4), 5);
         assert!(matches!(refused, Err(OpenError::TooLarge { .. })), "{text}");
     }
+}
+
+/// Runs of accesses in a page keep what decides a result: lines, think time per line, operations.
+#[test]
+fn runs_of_accesses_move_the_same_lines_in_fewer_visits() {
+    let text = "kind = 'specjbb'\njvms = 1\nwarehouses = 1\nheap = '8MiB'\nwarehouse = '1MiB'\n\
+                operations = 7\naccesses = 100\nthink = '30ns'\nwrite_share = 0.0\n";
+    let totals = |more: &str| {
+        let mut workload = spec(&format!("{text}{more}")).open(&machine(1, 2), 1).unwrap();
+        let steps = steps(&mut workload.threads[0], 1 << 20).unwrap();
+        let (mut visits, mut all_lines, mut think) = (0, 0, 0);
+        for step in measured(&steps) {
+            if let Step::Points(points, rows) = step {
+                visits += rows.len();
+                think += points.think_ns[rows.clone()].iter().map(|ns| u64::from(*ns)).sum::<u64>();
+            }
+            all_lines += lines(step);
+        }
+        (visits, all_lines, think)
+    };
+    assert_eq!(totals(""), (700, 700, 21_000));
+    assert_eq!(totals("run_length = 50"), (14, 700, 21_000));
 }
