@@ -78,7 +78,8 @@ pub struct Task {
     pub cpu_migrations: u64,
     /// Times it moved to another node.
     pub node_migrations: u64,
-    /// Units of work it reported as done.
+    /// Units of work it reported as done. Kept in memory only: files have the run's total.
+    #[serde(skip)]
     pub work_done: u64,
 }
 

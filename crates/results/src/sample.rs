@@ -213,7 +213,6 @@ fn task(thread: u32, seconds: f64, local: f64, shape: &Shape) -> Task {
         lines_remote: (1e8 * (1.0 - local * near)) as u64,
         cpu_migrations: 12,
         node_migrations: 3,
-        work_done: 3_000,
         ..Task::default()
     }
 }
