@@ -15,6 +15,7 @@ mod memcg;
 mod mglru;
 mod numa;
 mod outside;
+mod plug;
 mod process;
 mod removal;
 mod setup;

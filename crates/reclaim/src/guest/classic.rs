@@ -120,6 +120,7 @@ impl Engine for Classic {
             adjusted = true;
         }
         control.reclaimed += got;
+        guest.send_plugged();
         let memcg = guest.memcg_of_lruvec(lruvec);
         if guest.can_age_anon(memcg, control) && guest.inactive_is_low(lruvec, 0) {
             shrink_active(guest, control, lruvec, 0, CLUSTER);

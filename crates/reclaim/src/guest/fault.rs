@@ -44,6 +44,7 @@ impl Guest {
     fn enter(&mut self, cpu: usize, memcg: u16) {
         self.cpu = cpu;
         self.task = memcg;
+        self.reads_cache = false;
         self.flush_if_due();
         self.finish_writes();
     }
@@ -215,6 +216,7 @@ impl Guest {
 
     /// Reads a page of a file into the page cache.
     fn read_file_page(&mut self, memcg: u16, vma: usize, index: u32) -> Option<u32> {
+        self.reads_cache = true;
         let object = self.vmas[vma].object;
         let place = self.vmas[vma].offset + u64::from(index);
         let zone = self.alloc_zone(self.vmas[vma].policy, place, false)?;

@@ -263,6 +263,7 @@ fn shrink_one(guest: &mut Guest, control: &mut ScanControl, lruvec: usize) {
         }
     }
     guest.walk_exists = false;
+    guest.send_plugged();
 }
 
 /// How many pages to look at; 0 or less to stop. May age.

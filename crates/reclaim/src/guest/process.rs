@@ -198,6 +198,7 @@ impl Guest {
                 }
             }
         }
+        self.send_plugged();
     }
 
     fn make_cold(&mut self, folio: u32) {

@@ -56,6 +56,10 @@ pub struct Costs {
     pub scan_ns: u64,
     /// Reclaim starts the write of a page.
     pub swap_write_ns: u64,
+    /// A walk of page tables meets an accessed page.
+    pub walk_ns: u64,
+    /// The disk takes a page's data.
+    pub swap_copy_ns: u64,
     /// Reclaim moves a page to a slower node.
     pub demote_ns: u64,
     /// A walk looks at a page table entry.
@@ -228,10 +232,12 @@ impl Guest {
             nr_regions: 0,
             writes: BTreeMap::new(),
             write_seq: 0,
+            plug: super::plug::Plug::default(),
             paths: BTreeMap::new(),
             cpu: 0,
             task: 0,
             current_proc: 0,
+            reads_cache: false,
             over_high: 0,
             oom: false,
             outside: super::outside::Outside::default(),

@@ -55,6 +55,7 @@ impl Guest {
         for folio in taken.iter().copied() {
             let nr = u64::from(self.folios.nr[folio as usize]);
             self.now += self.config.costs.scan_ns;
+            self.end_due_writes();
             if self.shrink_folio(control, folio, nr, &mut outcome, &mut demoted) {
                 outcome.freed += nr;
             }

@@ -401,11 +401,14 @@ pub struct Guest {
     /// Pages that ended a write, due at.
     pub(super) writes: BTreeMap<(u64, u64), u32>,
     pub(super) write_seq: u64,
+    pub(super) plug: super::plug::Plug,
     pub(super) paths: BTreeMap<String, u32>,
     pub(super) cpu: usize,
     pub(super) task: u16,
     /// The process that runs.
     pub(super) current_proc: usize,
+    /// The last fault or read() brought a page of a file in.
+    pub(super) reads_cache: bool,
     pub(super) over_high: u64,
     /// Nothing could be freed for the running task, which is killed at the end of its fault.
     pub(super) oom: bool,

@@ -66,6 +66,14 @@ impl Swap {
         self.unused.len() as u64
     }
 
+    /// How long the device takes for a request, ns.
+    pub(super) fn latency_ns(&self) -> u64 {
+        match self.device {
+            Device::Disk { latency_ns } => latency_ns,
+            Device::None | Device::Synchronous => 0,
+        }
+    }
+
     #[inline]
     pub(super) fn keep_shadow(&mut self, slot: u32, shadow: u64) {
         if let Some(kept) = self.shadows.get_mut(slot as usize) {
@@ -156,15 +164,14 @@ impl Guest {
             self.vm[Stat::thp_swpout] += 1;
         }
         match self.swap.device {
-            Device::Disk { latency_ns } => {
+            Device::Disk { .. } => {
                 self.folios.set(folio, flag::WRITEBACK);
                 self.note_writeback(folio, 1);
-                // The device runs while the CPU is still busy with sending the rest of a huge page.
                 self.now += self.config.costs.swap_write_ns;
-                self.write_seq += 1;
-                let done = self.outside.swap_write(self.now, nr).unwrap_or(self.now + latency_ns);
-                self.writes.insert((done, self.write_seq), folio);
-                self.now += self.config.costs.swap_write_ns * (nr / 16);
+                let (object, index) =
+                    (self.folios.object[folio as usize], self.folios.index[folio as usize]);
+                let slot = self.objects[object as usize].swap[index as usize];
+                self.plug_write(folio, slot, nr);
                 Written::InFlight
             }
             _ => Written::Done,

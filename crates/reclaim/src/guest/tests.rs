@@ -537,3 +537,20 @@ fn dropped_mappings_of_a_file_are_forgotten_and_dropped_memory_leaves_its_swap()
     check(&mut guest);
     assert_eq!((guest.gauge(a, Gauge::SwapCurrent), guest.gauge(a, Gauge::Anon)), (0, 0));
 }
+
+#[test]
+fn walks_leave_the_accessed_bits_of_locked_mappings() {
+    let knobs = Knobs { lru_gen: 7, swappiness: 60, ..Knobs::default() };
+    let swap = SwapDevice { pages: 5000, latency_ns: Some(1000), ..SwapDevice::default() };
+    let mut guest = Guest::new(config(&[1], &[(0, 1, 9000)]), knobs, swap);
+    let a = guest.add_group(&group("a", 900));
+    let process = guest.add_process(a);
+    let locked = guest.add_region(process, &Backing::Anon, 200, Policy::Default, 0, false);
+    let other = guest.add_region(process, &Backing::Anon, 2000, Policy::Default, 0, false);
+    (0..200).for_each(|page| guest.touch(0, locked, page, true));
+    guest.lock(0, locked);
+    (0..2000).for_each(|page| guest.touch(0, other, page, true));
+    assert!(guest.lruvecs[a as usize].generations.max_seq > 3, "it aged");
+    let entries = &guest.vmas[locked as usize].ptes;
+    assert!(entries.iter().all(|entry| entry & pte::YOUNG != 0));
+}

@@ -74,12 +74,22 @@ impl Guest {
 
     /// Whether any write is in flight or about to be.
     pub(super) fn has_writes(&self) -> bool {
-        !self.writes.is_empty() || !self.dirty.in_flight.is_empty() || self.dirty.nr_dirty > 0
+        !self.writes.is_empty()
+            || !self.plug.is_empty()
+            || !self.dirty.in_flight.is_empty() || self.dirty.nr_dirty > 0
     }
 
     /// Ends the writes that are due, and lets the flusher go on.
     #[inline]
     pub(super) fn finish_writes(&mut self) {
+        self.end_due_writes();
+        if self.dirty.nr_dirty > 0 || !self.dirty.in_flight.is_empty() {
+            self.flush_dirty();
+        }
+    }
+
+    /// Ends the swap writes that are due.
+    pub(super) fn end_due_writes(&mut self) {
         while let Some((key, folio)) =
             self.writes.first_key_value().map(|(key, folio)| (*key, *folio))
         {
@@ -88,9 +98,6 @@ impl Guest {
             }
             self.writes.remove(&key);
             self.end_write(folio);
-        }
-        if self.dirty.nr_dirty > 0 || !self.dirty.in_flight.is_empty() {
-            self.flush_dirty();
         }
     }
 
