@@ -17,6 +17,7 @@ mod numa;
 mod outside;
 mod plug;
 mod process;
+mod readahead;
 mod removal;
 mod setup;
 mod shadow;

@@ -98,15 +98,19 @@ impl Guest {
             if self.folios.has(folio, flag::SWAPCACHE) {
                 self.swap_cache_hit(vma, folio, index, write);
             } else {
+                let file = self.folios.kind(folio) == 1;
                 self.install(vma, index, folio, write);
                 self.note_store(folio, write);
+                if file {
+                    self.note_file_hit(memcg, vma, folio, index);
+                }
             }
         } else if self.objects[object as usize].swapbacked() {
             self.swapbacked_fault(memcg, vma, index, write);
         } else {
             self.count(memcg, Stat::pgmajfault, 1);
             self.now += self.config.costs.major_ns;
-            if let Some(folio) = self.read_file_page(memcg, vma, index) {
+            if let Some(folio) = self.read_around(memcg, vma, index) {
                 self.install(vma, index, folio, write);
                 self.note_store(folio, write);
             }
@@ -215,7 +219,7 @@ impl Guest {
     }
 
     /// Reads a page of a file into the page cache.
-    fn read_file_page(&mut self, memcg: u16, vma: usize, index: u32) -> Option<u32> {
+    pub(super) fn read_file_page(&mut self, memcg: u16, vma: usize, index: u32) -> Option<u32> {
         self.reads_cache = true;
         let object = self.vmas[vma].object;
         let place = self.vmas[vma].offset + u64::from(index);

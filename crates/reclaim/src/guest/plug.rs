@@ -71,8 +71,7 @@ mod tests {
 
     #[test]
     fn slots_in_a_row_are_one_request_and_wait_for_the_end() {
-        let swap =
-            SwapDevice { pages: 1000, latency_ns: Some(100_000), ..SwapDevice::default() };
+        let swap = SwapDevice { pages: 1000, latency_ns: Some(100_000), ..SwapDevice::default() };
         let mut guest = Guest::new(Config::default(), Knobs::default(), swap);
         for (folio, slot) in (0..40).chain(60..70).enumerate() {
             guest.plug_write(folio as u32, slot, 1);

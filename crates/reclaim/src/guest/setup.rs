@@ -88,6 +88,8 @@ pub struct Config {
 pub struct Knobs {
     /// lru_gen/enabled.
     pub lru_gen: u64,
+    /// read_ahead_kb of the disk that files are on, in pages; 0 for none.
+    pub read_ahead_pages: u32,
     /// vm.swappiness.
     pub swappiness: u64,
     /// vm.zone_reclaim_mode.
@@ -306,6 +308,7 @@ impl Guest {
             huge,
             locked: false,
             readahead: None,
+            file_readahead: super::readahead::FileReadahead::default(),
         });
         self.nr_regions += regions;
         self.procs[process as usize].vmas.push(vma);

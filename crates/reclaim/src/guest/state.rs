@@ -328,6 +328,7 @@ pub(super) struct Vma {
     pub(super) locked: bool,
     /// Swap readahead: page of the last fault, window, hits.
     pub(super) readahead: Option<(u32, u32, u32)>,
+    pub(super) file_readahead: super::readahead::FileReadahead,
 }
 
 /// A process.

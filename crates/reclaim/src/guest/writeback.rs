@@ -76,7 +76,8 @@ impl Guest {
     pub(super) fn has_writes(&self) -> bool {
         !self.writes.is_empty()
             || !self.plug.is_empty()
-            || !self.dirty.in_flight.is_empty() || self.dirty.nr_dirty > 0
+            || !self.dirty.in_flight.is_empty()
+            || self.dirty.nr_dirty > 0
     }
 
     /// Ends the writes that are due, and lets the flusher go on.

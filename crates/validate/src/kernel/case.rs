@@ -91,6 +91,8 @@ pub struct Disk {
     pub swap: bool,
     /// Whether /data is on it.
     pub fs: bool,
+    /// Readahead in KiB.
+    pub ra_kib: u64,
     /// Size in MiB.
     pub mib: u64,
 }

@@ -62,6 +62,9 @@ impl Cx<'_> {
     }
 }
 
+/// read_ahead_kb of a disk unless something sets it.
+const DEFAULT_RA_KIB: u64 = 128;
+
 fn words(line: &str, number: usize) -> Vec<Word<'_>> {
     let start = line.as_ptr() as usize;
     let place = |text: &str| text.as_ptr() as usize - start + 1;
@@ -239,6 +242,7 @@ fn top(case: &mut Case, args: &Args<'_, '_>) -> Parsed<usize> {
             depth: args.number_or("qd", 128)?.max(1),
             swap: args.number_or("swap", 0)? != 0,
             fs: args.number_or("fs", 0)? != 0,
+            ra_kib: args.number_or("ra", DEFAULT_RA_KIB)?,
             mib: args.number_or("mib", 0)?,
         }),
         "sample" => {

@@ -194,7 +194,10 @@ pub(super) fn number_of(
 pub(super) fn knobs_of(case: &Case, knobs: &[(String, String)]) -> Knobs {
     let number = |ending: &str, default| number_of(case, knobs, ending, default);
     let weight = |node: usize| number(&format!("weighted_interleave/node{node}"), 1);
+    let disk = case.disks.iter().find(|disk| disk.fs);
+    let ra_kib = disk.map_or(case.fs_ra_kib.unwrap_or(0), |disk| disk.ra_kib);
     Knobs {
+        read_ahead_pages: (ra_kib / 4) as u32,
         lru_gen: number("lru_gen/enabled", 7),
         swappiness: number("vm/swappiness", 60),
         zone_reclaim_mode: number("vm/zone_reclaim_mode", 0),
