@@ -26,7 +26,7 @@ use crate::row::{Got, Kind, Row, Verdict};
 pub use case::{Case, CaseError};
 pub use parse::parse;
 pub use predict::Prediction;
-use tables::{ExpectedRow, MachineRow};
+use tables::{CauseRow, ExpectedRow, MachineRow};
 
 /// The suite's name.
 pub const NAME: &str = "kernel";
@@ -62,6 +62,7 @@ pub struct Tables {
     machines: Vec<MachineRow>,
     knobs: Vec<(String, String)>,
     expected: Vec<ExpectedRow>,
+    causes: Vec<CauseRow>,
 }
 
 /// What a run of the suite gives.
@@ -90,10 +91,12 @@ pub fn load_tables(folder: &Path) -> Result<Tables, Error> {
     let start = read_if_there(&folder.join("start.csv"))?.unwrap_or_default();
     let knobs = read_if_there(&folder.join("knobs.csv"))?.unwrap_or_default();
     let expected = read_if_there(&folder.join("expected.csv"))?;
+    let causes = read_if_there(&folder.join("causes.csv"))?;
     Ok(Tables {
         machines: tables::machines(&read(&folder.join("machines.csv"))?, &start)?,
         knobs: if knobs.is_empty() { Vec::new() } else { tables::knobs(&knobs)? },
         expected: expected.map_or(Ok(Vec::new()), |text| tables::expected(&text))?,
+        causes: causes.map_or(Ok(Vec::new()), |text| tables::causes(&text))?,
     })
 }
 
@@ -140,7 +143,7 @@ pub fn run(options: &Options) -> Result<Outcome, Error> {
     for case in load_cases(&options.folder, &options.filter)? {
         let predictions = predict(&case, &tables);
         for expected in tables.expected.iter().filter(|row| row.case == case.name) {
-            outcome.rows.push(judge(expected, &predictions));
+            outcome.rows.push(judge(expected, &predictions, &tables.causes));
         }
         outcome.predictions.extend(predictions);
     }
@@ -156,7 +159,7 @@ pub fn predictions_csv(predictions: &[Prediction]) -> String {
     text
 }
 
-fn judge(expected: &ExpectedRow, predictions: &[Prediction]) -> Row {
+fn judge(expected: &ExpectedRow, predictions: &[Prediction], causes: &[CauseRow]) -> Row {
     let found = predictions
         .iter()
         .find(|row| row.phase == expected.phase && row.counter == expected.counter);
@@ -183,5 +186,8 @@ fn judge(expected: &ExpectedRow, predictions: &[Prediction]) -> Row {
     let passes = expected.passes(found.value);
     let mut row = row.judged(Got::exact(found.value));
     row.verdict = if passes { Verdict::Passed } else { Verdict::Missed };
+    if !passes && let Some(cause) = causes.iter().find(|cause| cause.tells_of(expected)) {
+        row.note.clone_from(&cause.cause);
+    }
     row
 }

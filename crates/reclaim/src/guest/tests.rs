@@ -552,5 +552,5 @@ fn walks_leave_the_accessed_bits_of_locked_mappings() {
     (0..2000).for_each(|page| guest.touch(0, other, page, true));
     assert!(guest.lruvecs[a as usize].generations.max_seq > 3, "it aged");
     let entries = &guest.vmas[locked as usize].ptes;
-    assert!(entries.iter().all(|entry| entry & pte::YOUNG != 0));
+    assert!(entries.iter().all(|entry| entry & super::state::pte::YOUNG != 0));
 }

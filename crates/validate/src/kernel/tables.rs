@@ -248,3 +248,67 @@ pub(super) fn expected(text: &str) -> Result<Vec<ExpectedRow>, CaseError> {
     }
     Ok(rows)
 }
+
+/// Why rows miss: the first row whose patterns fit tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct CauseRow {
+    /// Case, `*` for any letters.
+    case: String,
+    /// Phase and counter as `phase/counter`, `*` for any letters.
+    counter: String,
+    /// A short sentence.
+    pub cause: String,
+}
+
+impl CauseRow {
+    /// Whether it tells of a row.
+    pub(super) fn tells_of(&self, row: &ExpectedRow) -> bool {
+        fits(&self.case, &row.case)
+            && fits(&self.counter, &format!("{}/{}", row.phase, row.counter))
+    }
+}
+
+/// Whether a text is what a pattern says, in which `*` stands for any letters.
+fn fits(pattern: &str, text: &str) -> bool {
+    let Some((head, rest)) = pattern.split_once('*') else { return pattern == text };
+    let Some(text) = text.strip_prefix(head) else { return false };
+    (0..=text.len()).any(|at| text.get(at..).is_some_and(|text| fits(rest, text)))
+}
+
+/// Reads causes.csv.
+///
+/// # Errors
+/// A missing column.
+pub(super) fn causes(text: &str) -> Result<Vec<CauseRow>, CaseError> {
+    let csv = Csv::parse("causes.csv", text)?;
+    csv.rows()
+        .map(|row| {
+            let text = |key| row.text(key).map(str::to_owned);
+            Ok(CauseRow { case: text("case")?, counter: text("counter")?, cause: text("cause")? })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_fit_and_the_first_cause_is_taken() {
+        assert!(fits("e-*-stream*", "e-classic-stream-zr0") && !fits("e-*", "f-e-x"));
+        assert!(fits("*", "") && fits("*.pgscan", "a..b/cg:a.pgscan"));
+        assert!(!fits("*.pgscan", "a..b/cg:a.pgscan_anon"));
+        let text = "case,counter,cause\nw-*,*dirty*,one\nw-*,*,\"two, or more\"\n";
+        let causes = causes(text).unwrap();
+        let tell = |counter: &str| {
+            let row = ExpectedRow {
+                case: String::from("w-x"),
+                counter: counter.to_owned(),
+                ..ExpectedRow::default()
+            };
+            causes.iter().find(|cause| cause.tells_of(&row)).map(|cause| cause.cause.clone())
+        };
+        assert_eq!(tell("cg:a.file_dirty").as_deref(), Some("one"));
+        assert_eq!(tell("pgscan").as_deref(), Some("two, or more"));
+    }
+}
