@@ -56,7 +56,7 @@ pub struct Costs {
     pub scan_ns: u64,
     /// Reclaim starts the write of a page.
     pub swap_write_ns: u64,
-    /// A walk of page tables meets an accessed page.
+    /// More for an accessed page that a walk of page tables meets.
     pub walk_ns: u64,
     /// The disk takes a page's data.
     pub swap_copy_ns: u64,

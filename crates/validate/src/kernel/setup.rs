@@ -152,8 +152,8 @@ pub(super) fn costs(shift: u32) -> Costs {
         // 15 us to send a page to swap, about half of it the disk's copy.
         swap_write_ns: scale(8_000),
         // Of 30 recorded first walks of some 8100 accessed entries 24 met a tick of 4 ms.
-        walk_ns: scale(400),
-        walk_old_ns: scale(100),
+        pte_ns: scale(100),
+        walk_ns: scale(300),
         swap_copy_ns: scale(7_000),
         demote_ns: scale(40_000),
         ..Costs::default()
