@@ -81,6 +81,7 @@ impl Accesses {
             stop_after: None,
             convergence: Convergence::Ignored,
             groups: Vec::new(),
+            memcgs: Vec::new(),
         }
     }
 }

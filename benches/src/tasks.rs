@@ -32,6 +32,7 @@ pub fn tasks(nr: usize, span: Nanos) -> Workload {
         stop_after: Some(span),
         convergence: Convergence::Ignored,
         groups: Vec::new(),
+        memcgs: Vec::new(),
     }
 }
 

@@ -87,6 +87,7 @@ mod tests {
             work_done: 8_000_000_000,
             outcome: Outcome::Finished,
             history: results::History::default(),
+            reclaim: None,
         }
     }
 
