@@ -178,7 +178,7 @@ fn runs_of_accesses_move_the_same_lines_in_fewer_visits() {
                 operations = 7\naccesses = 100\nthink = '30ns'\nwrite_share = 0.0\n";
     let totals = |more: &str| {
         let mut workload = spec(&format!("{text}{more}")).open(&machine(1, 2), 1).unwrap();
-        let steps = steps(&mut workload.threads[0], 1 << 20).unwrap();
+        let steps = steps(&mut workload.threads[1], 1 << 20).unwrap();
         let (mut visits, mut all_lines, mut think) = (0, 0, 0);
         for step in measured(&steps) {
             if let Step::Points(points, rows) = step {
