@@ -156,7 +156,6 @@ pub(super) fn costs(shift: u32) -> Costs {
         walk_ns: scale(300),
         swap_copy_ns: scale(7_000),
         demote_ns: scale(40_000),
-        ..Costs::default()
     }
 }
 
