@@ -8,7 +8,7 @@
 use std::path::{Path, PathBuf};
 
 /// Pages with commands.
-const PAGES: [&str; 8] = [
+const PAGES: [&str; 9] = [
     "README.md",
     "docs/tutorial/first-comparison.md",
     // Explains what the tutorial has run.
@@ -17,6 +17,7 @@ const PAGES: [&str; 8] = [
     "docs/how-to/describe-a-machine.md",
     "docs/how-to/reproduce-a-published-row.md",
     // These say what the rows mean that they show.
+    "docs/explanation/memory-pressure.md",
     "docs/explanation/hierarchical-reclaim-2012.md",
     "docs/explanation/mapped-pages-2012.md",
 ];
