@@ -36,7 +36,7 @@ impl Engine for Classic {
         if !guest.folios.has(folio, flag::REFERENCED) {
             guest.folios.set(folio, flag::REFERENCED);
         } else if !guest.folios.has(folio, flag::ACTIVE | flag::UNEVICTABLE) {
-            if guest.folios.on[folio as usize] == super::state::OFF {
+            if guest.folios[folio].on == super::state::OFF {
                 guest.folios.set(folio, flag::ACTIVE);
             } else {
                 guest.queue_activation(folio);
@@ -51,7 +51,7 @@ impl Engine for Classic {
         let node = guest.node_of(folio);
         let lruvec = guest.lruvec(target, node);
         let value = guest.lruvecs[lruvec].age;
-        guest.age(lruvec, u64::from(guest.folios.nr[folio as usize]));
+        guest.age(lruvec, u64::from(guest.folios[folio].nr));
         let workingset = guest.folios.has(folio, flag::WORKINGSET);
         Shadow { memcg: target, node, workingset, value }.pack()
     }
@@ -59,7 +59,7 @@ impl Engine for Classic {
     fn refault(&self, guest: &mut Guest, folio: u32, shadow: u64) {
         guest.flush_if_old();
         let kind = guest.folios.kind(folio);
-        let memcg = guest.folios.memcg[folio as usize];
+        let memcg = guest.folios[folio].memcg;
         let shadow = Shadow::unpack(shadow);
         guest.count(memcg, REFAULT[kind], 1);
         let evictor = guest.lruvec(shadow.memcg, shadow.node);
@@ -150,11 +150,11 @@ impl Guest {
 
 /// Clears the accessed bits of all mappings of a folio and counts those that were set.
 pub(super) fn take_young(guest: &mut Guest, folio: u32, target: u16) -> u32 {
-    if guest.folios.mapped[folio as usize] == 0 {
+    if guest.folios[folio].mapped == 0 {
         return 0;
     }
-    let object = guest.folios.object[folio as usize] as usize;
-    let index = guest.folios.index[folio as usize] as usize;
+    let object = guest.folios[folio].object as usize;
+    let index = guest.folios[folio].index as usize;
     let mut young = 0;
     for place in 0..guest.objects[object].vmas.len() {
         let vma = guest.objects[object].vmas[place] as usize;
@@ -266,7 +266,7 @@ fn shrink_inactive(
         if guest.folios.take(folio, flag::ISOLATED) {
             guest.insert_evictable(folio);
             if guest.folios.has(folio, flag::ACTIVE) {
-                let nr = u64::from(guest.folios.nr[folio as usize]);
+                let nr = u64::from(guest.folios[folio].nr);
                 guest.age(lruvec, nr);
                 rotated += nr;
             }
@@ -296,7 +296,7 @@ fn isolate(
     let mut passed = Vec::new();
     while scanned < nr {
         let Some(folio) = guest.lists.back(list) else { break };
-        let pages = u64::from(guest.folios.nr[folio as usize]);
+        let pages = u64::from(guest.folios[folio].nr);
         looked += pages;
         if guest.class_of(folio) > control.class {
             guest.lists.del(list, folio);
@@ -333,7 +333,7 @@ fn shrink_active(
         if guest.class_of(folio) > control.class {
             break;
         }
-        pages += u64::from(guest.folios.nr[folio as usize]);
+        pages += u64::from(guest.folios[folio].nr);
         guest.classic_remove(folio);
         taken.push(folio);
     }
@@ -345,9 +345,9 @@ fn shrink_active(
     let keeps_text = guest.mapped_pages.keeps_executables();
     for folio in taken.iter().copied() {
         if take_young(guest, folio, control.target) > 0 {
-            let nr = u64::from(guest.folios.nr[folio as usize]);
+            let nr = u64::from(guest.folios[folio].nr);
             rotated += nr;
-            let object = guest.folios.object[folio as usize] as usize;
+            let object = guest.folios[folio].object as usize;
             let text = guest.objects[object].executable && guest.folios.kind(folio) == 1;
             if text && keeps_text {
                 stayed += nr;

@@ -1,7 +1,7 @@
 //! What threads do: loads and stores, read() and write(), faults.
 
 use super::stat::Stat;
-use super::state::{Guest, HUGE, NONE, flag, pte};
+use super::state::{Folio, Guest, HUGE, NONE, flag, pte};
 
 impl Guest {
     /// A load or store of a page of a mapping by a CPU.
@@ -191,9 +191,10 @@ impl Guest {
         nr: u16,
         flags: u16,
     ) -> u32 {
-        let folio = self.folios.alloc(object, index, zone as u8, nr, flags);
+        let zone = zone as u8;
+        let folio =
+            self.folios.alloc(Folio { object, index, zone, memcg, nr, flags, ..Folio::UNLISTED });
         self.lists.grow(folio + 1);
-        self.folios.memcg[folio as usize] = memcg;
         self.note_resident(folio, i64::from(nr));
         folio
     }
@@ -201,10 +202,10 @@ impl Guest {
     /// Counts a folio's pages among its group's resident ones.
     #[inline]
     pub(super) fn note_resident(&mut self, folio: u32, by: i64) {
-        let memcg = self.folios.memcg[folio as usize];
+        let memcg = self.folios[folio].memcg;
         self.note_charges(memcg, self.node_of(folio), by.unsigned_abs());
         let group = &mut self.memcgs[memcg as usize];
-        let object = &self.objects[self.folios.object[folio as usize] as usize];
+        let object = &self.objects[self.folios[folio].object as usize];
         if !object.swapbacked() {
             group.file += by;
         } else if object.shmem {
@@ -212,7 +213,7 @@ impl Guest {
             group.shmem += by;
         } else {
             group.anon += by;
-            if self.folios.nr[folio as usize] > 1 {
+            if self.folios[folio].nr > 1 {
                 group.anon_huge += by;
             }
         }
@@ -244,9 +245,9 @@ impl Guest {
     /// Maps a folio's page, young.
     #[inline]
     pub(super) fn install(&mut self, vma: usize, index: u32, folio: u32, write: bool) {
-        let nr = self.folios.nr[folio as usize] as usize;
-        let first = self.folios.index[folio as usize] as usize;
-        self.folios.mapped[folio as usize] += 1;
+        let nr = self.folios[folio].nr as usize;
+        let first = self.folios[folio].index as usize;
+        self.folios[folio].mapped += 1;
         if nr > 1 {
             self.vmas[vma].ptes[first..first + nr].fill(pte::PRESENT | pte::HUGE);
             self.vmas[vma].ptes[first] |= pte::YOUNG;
@@ -287,8 +288,8 @@ impl Guest {
             }
             self.folios.set(folio, flag::DIRTY);
         }
-        if self.folios.nr[folio as usize] > 1 {
-            let first = self.folios.index[folio as usize] as usize;
+        if self.folios[folio].nr > 1 {
+            let first = self.folios[folio].index as usize;
             let ptes = &mut self.vmas[vma].ptes[first..first + HUGE];
             ptes.iter_mut().for_each(|entry| *entry &= !pte::PROTECTED);
             ptes[0] |= pte::YOUNG;

@@ -15,7 +15,7 @@ impl Guest {
         }
         let cpu = self.cpu;
         self.cpus[cpu].add.push(folio);
-        if self.cpus[cpu].add.len() >= BATCH || self.folios.nr[folio as usize] > 1 {
+        if self.cpus[cpu].add.len() >= BATCH || self.folios[folio].nr > 1 {
             self.drain(cpu);
         }
     }
@@ -23,10 +23,10 @@ impl Guest {
     /// Queues a folio for activation.
     pub(super) fn queue_activation(&mut self, folio: u32) {
         let cpu = self.cpu;
-        if self.folios.on[folio as usize] == OFF {
+        if self.folios[folio].on == OFF {
             return;
         }
-        self.folios.queued[folio as usize] += 1;
+        self.folios[folio].queued += 1;
         self.cpus[cpu].activate.push(folio);
         if self.cpus[cpu].activate.len() >= BATCH {
             let batch = std::mem::take(&mut self.cpus[cpu].activate);
@@ -37,11 +37,11 @@ impl Guest {
     /// Queues a folio whose write ended for the tail.
     pub(super) fn queue_rotation(&mut self, folio: u32) {
         let busy = flag::DIRTY | flag::UNEVICTABLE;
-        if self.folios.on[folio as usize] == OFF || self.folios.has(folio, busy) {
+        if self.folios[folio].on == OFF || self.folios.has(folio, busy) {
             return;
         }
         let cpu = self.cpu;
-        self.folios.queued[folio as usize] += 1;
+        self.folios[folio].queued += 1;
         self.cpus[cpu].rotate.push(folio);
         if self.cpus[cpu].rotate.len() >= BATCH {
             let batch = std::mem::take(&mut self.cpus[cpu].rotate);
@@ -83,37 +83,33 @@ impl Guest {
     fn rotate_batch(&mut self, batch: &[u32]) {
         let engine = self.engine;
         for folio in batch.iter().copied() {
-            self.folios.queued[folio as usize] -= 1;
-            let on = self.folios.on[folio as usize];
-            if on == OFF
-                || on as usize == UNEVICTABLE_LIST
-                || self.folios.object[folio as usize] == u32::MAX
+            self.folios[folio].queued -= 1;
+            let on = self.folios[folio].on;
+            if on == OFF || on as usize == UNEVICTABLE_LIST || self.folios[folio].object == u32::MAX
             {
                 continue;
             }
             engine.remove(self, folio, false);
             self.folios.clear(folio, flag::ACTIVE);
             engine.insert(self, folio, true);
-            self.vm[Stat::pgrotated] += u64::from(self.folios.nr[folio as usize]);
+            self.vm[Stat::pgrotated] += u64::from(self.folios[folio].nr);
         }
     }
 
     fn activate_batch(&mut self, batch: &[u32]) {
         let engine = self.engine;
         for folio in batch.iter().copied() {
-            self.folios.queued[folio as usize] -= 1;
-            let on = self.folios.on[folio as usize];
+            self.folios[folio].queued -= 1;
+            let on = self.folios[folio].on;
             let idle = on == OFF || on as usize == UNEVICTABLE_LIST;
-            if idle
-                || self.folios.has(folio, flag::ACTIVE)
-                || self.folios.object[folio as usize] == u32::MAX
+            if idle || self.folios.has(folio, flag::ACTIVE) || self.folios[folio].object == u32::MAX
             {
                 continue;
             }
             engine.remove(self, folio, false);
             self.folios.set(folio, flag::ACTIVE);
-            let memcg = self.folios.memcg[folio as usize];
-            let nr = u64::from(self.folios.nr[folio as usize]);
+            let memcg = self.folios[folio].memcg;
+            let nr = u64::from(self.folios[folio].nr);
             engine.insert(self, folio, false);
             self.count(memcg, Stat::pgactivate, nr);
         }
@@ -137,25 +133,25 @@ impl Guest {
         } else {
             self.lists.push_front(Self::list(lruvec, list), folio);
         }
-        self.folios.on[folio as usize] = list as u8;
-        let nr = i64::from(self.folios.nr[folio as usize]);
+        self.folios[folio].on = list as u8;
+        let nr = i64::from(self.folios[folio].nr);
         self.resize(lruvec, list, self.class_of(folio), nr);
     }
 
     /// Takes a folio off its classic list.
     #[inline]
     pub(super) fn classic_remove(&mut self, folio: u32) {
-        let (lruvec, list) = (self.lruvec_of(folio), self.folios.on[folio as usize] as usize);
+        let (lruvec, list) = (self.lruvec_of(folio), self.folios[folio].on as usize);
         self.lists.del(Self::list(lruvec, list), folio);
-        self.folios.on[folio as usize] = OFF;
-        let nr = i64::from(self.folios.nr[folio as usize]);
+        self.folios[folio].on = OFF;
+        let nr = i64::from(self.folios[folio].nr);
         self.resize(lruvec, list, self.class_of(folio), -nr);
     }
 
     /// Takes a folio off whatever list it is on.
     pub(super) fn lru_remove(&mut self, folio: u32) {
         let engine = self.engine;
-        let on = self.folios.on[folio as usize] as usize;
+        let on = self.folios[folio].on as usize;
         if on == UNEVICTABLE_LIST {
             self.classic_remove(folio);
         } else if on != usize::from(OFF) {
@@ -165,7 +161,7 @@ impl Guest {
                 self.cpus[cpu].add.retain(|other| *other != folio);
             }
         }
-        if std::mem::take(&mut self.folios.queued[folio as usize]) > 0 {
+        if std::mem::take(&mut self.folios[folio].queued) > 0 {
             for cpu in &mut self.cpus {
                 cpu.activate.retain(|other| *other != folio);
                 cpu.rotate.retain(|other| *other != folio);

@@ -42,7 +42,7 @@ impl Engine for Mglru {
         let waiting = guest.folios.has(folio, flag::RECLAIM)
             && guest.folios.has(folio, flag::DIRTY | flag::WRITEBACK);
         let seq = if guest.folios.has(folio, flag::ACTIVE) {
-            guest.folios.refs[folio as usize] = 0;
+            guest.folios[folio].refs = 0;
             guest.folios.clear(folio, flag::REFERENCED);
             max
         } else if (kind == 0 && !guest.folios.has(folio, flag::SWAPCACHE)) || waiting {
@@ -54,7 +54,7 @@ impl Engine for Mglru {
         };
         guest.folios.clear(folio, flag::ACTIVE);
         let generation = (seq % 4) as usize;
-        guest.folios.generation[folio as usize] = generation as u8;
+        guest.folios[folio].generation = generation as u8;
         guest.count_generation(lruvec, folio, kind, generation, 1);
         let place = list_of(generation, kind, guest.class_of(folio));
         let list = Guest::list(lruvec, place);
@@ -63,21 +63,21 @@ impl Engine for Mglru {
         } else {
             guest.lists.push_front(list, folio);
         }
-        guest.folios.on[folio as usize] = place as u8;
+        guest.folios[folio].on = place as u8;
     }
 
     fn remove(&self, guest: &mut Guest, folio: u32, reclaiming: bool) {
         let lruvec = guest.lruvec_of(folio);
         let kind = guest.folios.kind(folio);
-        let generation = guest.folios.generation[folio as usize] as usize;
+        let generation = guest.folios[folio].generation as usize;
         if !reclaiming && guest.lruvecs[lruvec].generations.is_young(generation) {
             guest.folios.set(folio, flag::ACTIVE);
         }
         guest.count_generation(lruvec, folio, kind, generation, -1);
-        guest.folios.generation[folio as usize] = OFF;
-        let place = guest.folios.on[folio as usize] as usize;
+        guest.folios[folio].generation = OFF;
+        let place = guest.folios[folio].on as usize;
         guest.lists.del(Guest::list(lruvec, place), folio);
-        guest.folios.on[folio as usize] = OFF;
+        guest.folios[folio].on = OFF;
     }
 
     fn mark_accessed(&self, guest: &mut Guest, folio: u32) {
@@ -85,8 +85,8 @@ impl Engine for Mglru {
             guest.folios.set(folio, flag::REFERENCED);
         } else if !guest.folios.has(folio, flag::WORKINGSET) {
             guest.folios.set(folio, flag::WORKINGSET);
-        } else if guest.folios.refs[folio as usize] < 3 {
-            guest.folios.refs[folio as usize] += 1;
+        } else if guest.folios[folio].refs < 3 {
+            guest.folios[folio].refs += 1;
         }
     }
 
@@ -94,17 +94,17 @@ impl Engine for Mglru {
         let lruvec = guest.lruvec_of(folio);
         let kind = guest.folios.kind(folio);
         let used = used(guest, folio);
-        let nr = u64::from(guest.folios.nr[folio as usize]);
+        let nr = u64::from(guest.folios[folio].nr);
         let lrugen = &mut guest.lruvecs[lruvec].generations;
         lrugen.evicted[kind][tier(used)] += nr;
         let value = lrugen.min_seq[kind] << 2 | u64::from(used.saturating_sub(1));
-        let memcg = guest.folios.memcg[folio as usize];
+        let memcg = guest.folios[folio].memcg;
         Shadow { memcg, node: guest.node_of(folio), workingset: used > 0, value }.pack()
     }
 
     fn refault(&self, guest: &mut Guest, folio: u32, shadow: u64) {
         let lruvec = guest.lruvec_of(folio);
-        let memcg = guest.folios.memcg[folio as usize];
+        let memcg = guest.folios[folio].memcg;
         let shadow = Shadow::unpack(shadow);
         if guest.lruvec(shadow.memcg, shadow.node) != lruvec {
             return;
@@ -120,7 +120,7 @@ impl Engine for Mglru {
         guest.count_activation(lruvec, kind);
         guest.count(memcg, ACTIVATE[kind], 1);
         if guest.in_fault || used >= 3 {
-            guest.folios.refs[folio as usize] = 3;
+            guest.folios[folio].refs = 3;
             guest.folios.set(folio, flag::WORKINGSET);
             guest.count(memcg, RESTORE[kind], 1);
         }
@@ -141,8 +141,7 @@ impl Engine for Mglru {
 
 /// Accesses that the tiers go by.
 fn used(guest: &Guest, folio: u32) -> u32 {
-    u32::from(guest.folios.refs[folio as usize])
-        + u32::from(guest.folios.has(folio, flag::WORKINGSET))
+    u32::from(guest.folios[folio].refs) + u32::from(guest.folios.has(folio, flag::WORKINGSET))
 }
 
 impl Guest {
@@ -155,7 +154,7 @@ impl Guest {
         sign: i64,
     ) {
         let class = self.class_of(folio);
-        let by = sign * i64::from(self.folios.nr[folio as usize]);
+        let by = sign * i64::from(self.folios[folio].nr);
         self.lruvecs[lruvec].generations.nr[generation][kind][class] += by;
         let active = self.lruvecs[lruvec].generations.is_young(generation);
         self.resize(lruvec, kind * 2 + usize::from(active), class, by);
@@ -164,12 +163,12 @@ impl Guest {
     /// Changes the generation that a folio says it is of; it moves when eviction meets it.
     fn set_generation(&mut self, lruvec: usize, folio: u32, to: usize) {
         let kind = self.folios.kind(folio);
-        let from = self.folios.generation[folio as usize] as usize;
-        self.folios.refs[folio as usize] = 0;
+        let from = self.folios[folio].generation as usize;
+        self.folios[folio].refs = 0;
         self.folios.clear(folio, flag::REFERENCED | flag::WORKINGSET);
         if from != to {
             self.count_generation(lruvec, folio, kind, from, -1);
-            self.folios.generation[folio as usize] = to as u8;
+            self.folios[folio].generation = to as u8;
             self.count_generation(lruvec, folio, kind, to, 1);
         }
     }
@@ -177,14 +176,14 @@ impl Guest {
     fn move_to(&mut self, lruvec: usize, folio: u32, generation: usize, at_tail: bool) {
         let kind = self.folios.kind(folio);
         let place = list_of(generation, kind, self.class_of(folio));
-        let from = self.folios.on[folio as usize] as usize;
+        let from = self.folios[folio].on as usize;
         self.lists.del(Self::list(lruvec, from), folio);
         if at_tail {
             self.lists.push_back(Self::list(lruvec, place), folio);
         } else {
             self.lists.push_front(Self::list(lruvec, place), folio);
         }
-        self.folios.on[folio as usize] = place as u8;
+        self.folios[folio].on = place as u8;
     }
 
     fn swappiness_of(&self, memcg: u16, node: usize, control: &ScanControl) -> u64 {

@@ -87,27 +87,27 @@ impl Guest {
         }
         if let Some(word) = word {
             let folio = self.folio_at(region, index);
-            self.folios.word[folio as usize] = word;
+            self.folios[folio].word = word;
         }
     }
 
     /// Counts a hint fault of a CPU on a marked entry.
     pub fn hint_fault(&mut self, cpu: usize, region: u32, index: u32) -> Hinted {
         let folio = self.folio_at(region, index);
-        let (node, pages) = (self.node_of(folio), u64::from(self.folios.nr[folio as usize]));
+        let (node, pages) = (self.node_of(folio), u64::from(self.folios[folio].nr));
         let memcg = self.procs[self.vmas[region as usize].proc as usize].memcg;
         self.count(memcg, Stat::pgfault, 1);
         self.vm[Stat::numa_hint_faults] += 1;
         if node == self.cpus[cpu].node as usize {
             self.vm[Stat::numa_hint_faults_local] += 1;
         }
-        Hinted { node, pages, word: self.folios.word[folio as usize] }
+        Hinted { node, pages, word: self.folios[folio].word }
     }
 
     /// Makes the page of a marked entry accessible again where it is, and keeps a word with it.
     pub fn open(&mut self, region: u32, index: u32, word: u32) {
         let folio = self.folio_at(region, index);
-        self.folios.word[folio as usize] = word;
+        self.folios[folio].word = word;
         let entries = self.entries_of(region, index);
         for entry in &mut self.vmas[region as usize].ptes[entries] {
             *entry &= !pte::NUMA;
@@ -130,7 +130,7 @@ impl Guest {
         self.cpu = cpu;
         self.open(region, index, word);
         let folio = self.folio_at(region, index);
-        let nr = u64::from(self.folios.nr[folio as usize]);
+        let nr = u64::from(self.folios[folio].nr);
         let tiering = self.knobs.numa_balancing & 2 != 0;
         if !self.takes(node, nr) {
             if tiering {
@@ -138,7 +138,7 @@ impl Guest {
             }
             return false;
         }
-        if self.folios.on[folio as usize] == OFF {
+        if self.folios[folio].on == OFF {
             return false;
         }
         let Some(zone) = self.alloc_on_node(node, nr) else { return false };
@@ -172,9 +172,9 @@ impl Guest {
 
     /// Gives an isolated folio a page of another zone and queues it for that node's list.
     pub(super) fn move_folio(&mut self, folio: u32, zone: usize) {
-        let old = self.folios.zone[folio as usize] as usize;
-        let nr = u64::from(self.folios.nr[folio as usize]);
-        self.folios.zone[folio as usize] = zone as u8;
+        let old = self.folios[folio].zone as usize;
+        let nr = u64::from(self.folios[folio].nr);
+        self.folios[folio].zone = zone as u8;
         self.free_to_zone(old, nr);
         self.folios.clear(folio, flag::ISOLATED);
         self.lru_add(folio);

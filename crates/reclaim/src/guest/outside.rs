@@ -256,8 +256,8 @@ impl Guest {
     }
 
     pub(super) fn log_mapped(&mut self, vma: usize, page: u32, folio: u32) {
-        let huge = self.folios.nr[folio as usize] > 1;
-        let zone = usize::from(self.folios.zone[folio as usize]);
+        let huge = self.folios[folio].nr > 1;
+        let zone = usize::from(self.folios[folio].zone);
         self.outside.log(Change::Mapped { region: vma as u32, page, huge, zone });
     }
 

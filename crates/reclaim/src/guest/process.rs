@@ -95,7 +95,7 @@ impl Guest {
         if entry & pte::PRESENT == 0 || folio == NONE {
             return;
         }
-        let mapped = &mut self.folios.mapped[folio as usize];
+        let mapped = &mut self.folios[folio].mapped;
         *mapped = mapped.saturating_sub(1);
         if entry & pte::YOUNG != 0 && self.folios.kind(folio) == 1 {
             let engine = self.engine;
@@ -110,9 +110,8 @@ impl Guest {
         if self.folios.has(folio, flag::SWAPCACHE) {
             self.free_swap_of(folio);
         }
-        let (object, first) =
-            (self.folios.object[folio as usize], self.folios.index[folio as usize]);
-        let nr = u32::from(self.folios.nr[folio as usize]);
+        let (object, first) = (self.folios[folio].object, self.folios[folio].index);
+        let nr = u32::from(self.folios[folio].nr);
         self.objects[object as usize].pages[first as usize..(first + nr) as usize].fill(NONE);
         self.writes.retain(|_, other| *other != folio);
         self.release_folio(folio);
@@ -157,7 +156,7 @@ impl Guest {
             if folio == NONE || !self.folios.has(folio, flag::MLOCKED) {
                 continue;
             }
-            let nr = u64::from(self.folios.nr[folio as usize]);
+            let nr = u64::from(self.folios[folio].nr);
             self.lru_remove(folio);
             self.folios.clear(folio, flag::MLOCKED | flag::UNEVICTABLE);
             self.insert_evictable(folio);
@@ -209,8 +208,8 @@ impl Guest {
         let engine = self.engine;
         engine.insert(self, folio, true);
         if was_active {
-            let memcg = self.folios.memcg[folio as usize];
-            self.count(memcg, Stat::pgdeactivate, u64::from(self.folios.nr[folio as usize]));
+            let memcg = self.folios[folio].memcg;
+            self.count(memcg, Stat::pgdeactivate, u64::from(self.folios[folio].nr));
         }
     }
 

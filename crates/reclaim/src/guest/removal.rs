@@ -124,18 +124,17 @@ impl Guest {
 
     fn reparent_folio(&mut self, folio: u32, to: u16) {
         let engine = self.engine;
-        let is_classic =
-            !engine.is_mglru() || self.folios.on[folio as usize] as usize == UNEVICTABLE_LIST;
+        let is_classic = !engine.is_mglru() || self.folios[folio].on as usize == UNEVICTABLE_LIST;
         if is_classic {
             self.classic_remove(folio);
-            self.folios.memcg[folio as usize] = to;
+            self.folios[folio].memcg = to;
             self.classic_insert(folio, true);
         } else {
             engine.remove(self, folio, false);
-            self.folios.memcg[folio as usize] = to;
+            self.folios[folio].memcg = to;
             engine.insert(self, folio, true);
         }
-        debug_assert!(self.folios.on[folio as usize] != OFF, "the folio is on a list again");
+        debug_assert!(self.folios[folio].on != OFF, "the folio is on a list again");
     }
 
     fn reparent_swap(&mut self, from: u16, to: u16) {

@@ -25,8 +25,8 @@ impl Guest {
     /// overlap.
     pub(super) fn warm_batch(&self, taken: &[u32]) {
         let place = |folio: u32| {
-            let object = &self.objects[self.folios.object[folio as usize] as usize];
-            (object, self.folios.index[folio as usize] as usize)
+            let object = &self.objects[self.folios[folio].object as usize];
+            (object, self.folios[folio].index as usize)
         };
         let mut seen = 0;
         for folio in taken {
@@ -53,7 +53,7 @@ impl Guest {
         let mut outcome = Outcome::default();
         let mut demoted = Vec::new();
         for folio in taken.iter().copied() {
-            let nr = u64::from(self.folios.nr[folio as usize]);
+            let nr = u64::from(self.folios[folio].nr);
             self.now += self.config.costs.scan_ns;
             self.end_due_writes();
             if self.shrink_folio(control, folio, nr, &mut outcome, &mut demoted) {
@@ -78,13 +78,10 @@ impl Guest {
         if self.folios.has(folio, flag::MLOCKED | flag::LOCKED) {
             return false;
         }
-        if !control.may_unmap && self.folios.mapped[folio as usize] > 0 {
+        if !control.may_unmap && self.folios[folio].mapped > 0 {
             return false;
         }
-        if mglru
-            && self.folios.mapped[folio as usize] > 0
-            && self.folios.has(folio, flag::REFERENCED)
-        {
+        if mglru && self.folios[folio].mapped > 0 && self.folios.has(folio, flag::REFERENCED) {
             return false;
         }
         if self.folios.has(folio, flag::DIRTY) && self.folios.kind(folio) == 1 {
@@ -130,8 +127,8 @@ impl Guest {
         }
         if !self.folios.has(folio, flag::MLOCKED) {
             self.folios.set(folio, flag::ACTIVE);
-            let memcg = self.folios.memcg[folio as usize];
-            let nr = u64::from(self.folios.nr[folio as usize]);
+            let memcg = self.folios[folio].memcg;
+            let nr = u64::from(self.folios[folio].nr);
             self.count(memcg, Stat::pgactivate, nr);
         }
     }
@@ -144,7 +141,7 @@ impl Guest {
         if young > 0 {
             self.folios.set(folio, flag::REFERENCED);
         }
-        let object = self.folios.object[folio as usize] as usize;
+        let object = self.folios[folio].object as usize;
         let executable = young > 0 && self.objects[object].executable;
         let file = self.folios.kind(folio) == 1;
         self.mapped_pages.decide(&Seen { young, marked, file, executable })
@@ -204,9 +201,8 @@ impl Guest {
     #[inline]
     pub(super) fn free_evicted(&mut self, folio: u32, target: u16) {
         let engine = self.engine;
-        let (object, first) =
-            (self.folios.object[folio as usize], self.folios.index[folio as usize]);
-        let nr = u32::from(self.folios.nr[folio as usize]);
+        let (object, first) = (self.folios[folio].object, self.folios[folio].index);
+        let nr = u32::from(self.folios[folio].nr);
         let node = self.node_of(folio);
         let shadow = engine.evict(self, folio, target);
         for index in first..first + nr {
@@ -224,25 +220,25 @@ impl Guest {
     /// Gives a folio that is off its list back: uncharges it, frees its page.
     #[inline]
     pub(super) fn release_folio(&mut self, folio: u32) {
-        let memcg = self.folios.memcg[folio as usize];
-        let nr = u64::from(self.folios.nr[folio as usize]);
+        let memcg = self.folios[folio].memcg;
+        let nr = u64::from(self.folios[folio].nr);
         self.note_resident(folio, -(nr as i64));
         self.uncharge_counter(memcg, nr);
-        let zone = self.folios.zone[folio as usize] as usize;
+        let zone = self.folios[folio].zone as usize;
         self.free_to_zone(zone, nr);
-        self.folios.flags[folio as usize] = 0;
+        self.folios[folio].flags = 0;
         self.folios.release(folio);
     }
 
     /// Removes all page table entries of a folio.
     #[inline]
     pub(super) fn unmap_all(&mut self, folio: u32) {
-        if self.folios.mapped[folio as usize] == 0 {
+        if self.folios[folio].mapped == 0 {
             return;
         }
-        let object = self.folios.object[folio as usize] as usize;
-        let first = self.folios.index[folio as usize] as usize;
-        let nr = self.folios.nr[folio as usize] as usize;
+        let object = self.folios[folio].object as usize;
+        let first = self.folios[folio].index as usize;
+        let nr = self.folios[folio].nr as usize;
         for place in 0..self.objects[object].vmas.len() {
             let vma = self.objects[object].vmas[place] as usize;
             let mut had = false;
@@ -262,6 +258,6 @@ impl Guest {
                 self.vm[Stat::thp_split_pmd] += u64::from(nr > 1);
             }
         }
-        self.folios.mapped[folio as usize] = 0;
+        self.folios[folio].mapped = 0;
     }
 }

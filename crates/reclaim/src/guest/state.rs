@@ -1,6 +1,7 @@
 //! The state of a guest: folios, lruvecs, memory cgroups, objects, mappings, CPUs.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::{Index, IndexMut};
 
 use super::engine::Engine;
 use super::stat::{NumaStats, Stat, Stats};
@@ -56,76 +57,123 @@ pub(super) mod pte {
     pub(crate) const NUMA: u8 = 32;
 }
 
-/// Folios, a field an array.
+/// A folio; all that a fault or a look at it needs lies side by side.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Folio {
+    pub(super) object: u32,
+    pub(super) index: u32,
+    /// What NUMA balancing keeps with it, 0 for nothing.
+    pub(super) word: u32,
+    pub(super) flags: u16,
+    pub(super) memcg: u16,
+    /// Base pages.
+    pub(super) nr: u16,
+    /// Mappings that have it in their page tables.
+    pub(super) mapped: u16,
+    /// Places in CPUs' batches for activation and rotation; they outlive the folio.
+    pub(super) queued: u16,
+    pub(super) zone: u8,
+    /// The list of its lruvec that it is on.
+    pub(super) on: u8,
+    /// Its own generation, seq modulo 4.
+    pub(super) generation: u8,
+    /// Accesses counted beyond the second.
+    pub(super) refs: u8,
+}
+
+impl Folio {
+    /// On no list and not mapped.
+    pub(super) const UNLISTED: Self = Self {
+        object: NONE,
+        index: 0,
+        word: 0,
+        flags: 0,
+        memcg: 0,
+        nr: 1,
+        mapped: 0,
+        queued: 0,
+        zone: 0,
+        on: OFF,
+        generation: OFF,
+        refs: 0,
+    };
+
+    #[inline]
+    pub(super) fn has(&self, flags: u16) -> bool {
+        self.flags & flags != 0
+    }
+
+    /// 0 for pages that go to swap, 1 for file pages.
+    #[inline]
+    pub(super) fn kind(&self) -> usize {
+        usize::from(!self.has(flag::SWAPBACKED))
+    }
+}
+
+/// All folios, by number.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Folios {
-    pub(super) flags: Vec<u16>,
-    pub(super) memcg: Vec<u16>,
-    pub(super) zone: Vec<u8>,
-    pub(super) object: Vec<u32>,
-    pub(super) index: Vec<u32>,
-    /// The list of its lruvec that it is on.
-    pub(super) on: Vec<u8>,
-    /// Its own generation, seq modulo 4.
-    pub(super) generation: Vec<u8>,
-    /// Accesses counted beyond the second.
-    pub(super) refs: Vec<u8>,
-    /// Base pages.
-    pub(super) nr: Vec<u16>,
-    /// Mappings that have it in their page tables.
-    pub(super) mapped: Vec<u16>,
-    /// Places in CPUs' batches for activation and rotation; they outlive the folio.
-    pub(super) queued: Vec<u16>,
-    /// What NUMA balancing keeps with it, 0 for nothing.
-    pub(super) word: Vec<u32>,
+    all: Vec<Folio>,
     free: Vec<u32>,
 }
 
-impl Folios {
+impl Index<u32> for Folios {
+    type Output = Folio;
+
     #[inline]
-    pub(super) fn alloc(&mut self, object: u32, index: u32, zone: u8, nr: u16, flags: u16) -> u32 {
-        if let Some(folio) = self.free.pop() {
-            let f = folio as usize;
-            (self.flags[f], self.memcg[f], self.zone[f], self.nr[f]) = (flags, 0, zone, nr);
-            (self.object[f], self.index[f]) = (object, index);
-            (self.on[f], self.generation[f], self.refs[f], self.mapped[f]) = (OFF, OFF, 0, 0);
-            self.word[f] = 0;
-            return folio;
-        }
-        self.flags.push(flags);
-        self.memcg.push(0);
-        self.zone.push(zone);
-        self.object.push(object);
-        self.index.push(index);
-        self.on.push(OFF);
-        self.generation.push(OFF);
-        self.refs.push(0);
-        self.nr.push(nr);
-        self.mapped.push(0);
-        self.queued.push(0);
-        self.word.push(0);
-        self.flags.len() as u32 - 1
+    fn index(&self, folio: u32) -> &Folio {
+        &self.all[folio as usize]
+    }
+}
+
+impl IndexMut<u32> for Folios {
+    #[inline]
+    fn index_mut(&mut self, folio: u32) -> &mut Folio {
+        &mut self.all[folio as usize]
+    }
+}
+
+impl Folios {
+    /// A record with these contents.
+    #[inline]
+    pub(super) fn alloc(&mut self, new: Folio) -> u32 {
+        let Some(folio) = self.free.pop() else {
+            self.all.push(new);
+            return self.all.len() as u32 - 1;
+        };
+        let queued = self[folio].queued;
+        self[folio] = Folio { queued, ..new };
+        folio
+    }
+
+    pub(super) fn get(&self, folio: u32) -> Option<&Folio> {
+        self.all.get(folio as usize)
+    }
+
+    /// Folios that there ever were at once.
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
     }
 
     #[inline]
     pub(super) fn release(&mut self, folio: u32) {
-        self.object[folio as usize] = NONE;
+        self[folio].object = NONE;
         self.free.push(folio);
     }
 
     #[inline]
     pub(super) fn has(&self, folio: u32, flags: u16) -> bool {
-        self.flags[folio as usize] & flags != 0
+        self[folio].has(flags)
     }
 
     #[inline]
     pub(super) fn set(&mut self, folio: u32, flags: u16) {
-        self.flags[folio as usize] |= flags;
+        self[folio].flags |= flags;
     }
 
     #[inline]
     pub(super) fn clear(&mut self, folio: u32, flags: u16) {
-        self.flags[folio as usize] &= !flags;
+        self[folio].flags &= !flags;
     }
 
     /// Clears and says whether any was set.
@@ -139,7 +187,7 @@ impl Folios {
     /// 0 for pages that go to swap, 1 for file pages.
     #[inline]
     pub(super) fn kind(&self, folio: u32) -> usize {
-        usize::from(!self.has(folio, flag::SWAPBACKED))
+        self[folio].kind()
     }
 }
 
@@ -425,17 +473,17 @@ impl Guest {
 
     #[inline]
     pub(super) fn node_of(&self, folio: u32) -> usize {
-        self.zones[self.folios.zone[folio as usize] as usize].node
+        self.zones[self.folios[folio].zone as usize].node
     }
 
     #[inline]
     pub(super) fn class_of(&self, folio: u32) -> usize {
-        self.zones[self.folios.zone[folio as usize] as usize].class
+        self.zones[self.folios[folio].zone as usize].class
     }
 
     #[inline]
     pub(super) fn lruvec_of(&self, folio: u32) -> usize {
-        self.folios.memcg[folio as usize] as usize * self.nr_nodes() + self.node_of(folio)
+        self.folios[folio].memcg as usize * self.nr_nodes() + self.node_of(folio)
     }
 
     #[inline]

@@ -85,13 +85,12 @@ impl Swap {
 impl Guest {
     /// Gives a folio swap slots and charges them; false when there are none.
     pub(super) fn add_to_swap(&mut self, folio: u32) -> bool {
-        let nr = u32::from(self.folios.nr[folio as usize]);
-        let memcg = self.folios.memcg[folio as usize];
+        let nr = u32::from(self.folios[folio].nr);
+        let memcg = self.folios[folio].memcg;
         if self.swap.free() < u64::from(nr) || self.swap_left(memcg) < u64::from(nr) {
             return false;
         }
-        let (object, first) =
-            (self.folios.object[folio as usize] as usize, self.folios.index[folio as usize]);
+        let (object, first) = (self.folios[folio].object as usize, self.folios[folio].index);
         for index in first..first + nr {
             let Some(slot) = self.swap.unused.pop_front() else { return false };
             self.swap.owners[slot as usize] = memcg;
@@ -122,9 +121,8 @@ impl Guest {
 
     /// Frees the slots of a folio in the swap cache, which makes it dirty.
     pub(super) fn free_swap_of(&mut self, folio: u32) {
-        let (object, first) =
-            (self.folios.object[folio as usize], self.folios.index[folio as usize]);
-        for index in first..first + u32::from(self.folios.nr[folio as usize]) {
+        let (object, first) = (self.folios[folio].object, self.folios[folio].index);
+        for index in first..first + u32::from(self.folios[folio].nr) {
             self.free_slot(object, index);
         }
         self.folios.clear(folio, flag::SWAPCACHE);
@@ -137,7 +135,7 @@ impl Guest {
         if self.swap.used * 2 > self.swap.total() {
             return true;
         }
-        let mut at = Some(self.folios.memcg[folio as usize]);
+        let mut at = Some(self.folios[folio].memcg);
         while let Some(index) = at {
             let group = &self.memcgs[index as usize];
             if group.swap_max != u64::MAX && group.swap * 2 >= group.swap_max {
@@ -150,7 +148,7 @@ impl Guest {
 
     /// Starts the write of a folio in the swap cache.
     pub(super) fn write_to_swap(&mut self, folio: u32, nr: u64) -> Written {
-        let memcg = self.folios.memcg[folio as usize];
+        let memcg = self.folios[folio].memcg;
         if self.swap.zswap.enabled && nr == 1 {
             if self.zswap_store(folio) {
                 return Written::Done;
@@ -168,8 +166,7 @@ impl Guest {
                 self.folios.set(folio, flag::WRITEBACK);
                 self.note_writeback(folio, 1);
                 self.now += self.config.costs.swap_write_ns;
-                let (object, index) =
-                    (self.folios.object[folio as usize], self.folios.index[folio as usize]);
+                let (object, index) = (self.folios[folio].object, self.folios[folio].index);
                 let slot = self.objects[object as usize].swap[index as usize];
                 self.plug_write(folio, slot, nr);
                 Written::InFlight

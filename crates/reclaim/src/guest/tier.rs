@@ -34,7 +34,7 @@ impl Guest {
     ) -> u64 {
         let mut moved = 0;
         for folio in batch.iter().copied() {
-            let nr = u64::from(self.folios.nr[folio as usize]);
+            let nr = u64::from(self.folios[folio].nr);
             let target = self.demotion_target(self.node_of(folio));
             let Some(zone) = target.and_then(|node| self.alloc_on_node(node, 1)) else {
                 let without = control.no_demotion;

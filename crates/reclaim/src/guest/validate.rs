@@ -45,10 +45,9 @@ impl Guest {
                 if folio == NONE {
                     continue;
                 }
-                let f = folio as usize;
-                let first = self.folios.index[f] as usize;
-                let range = first..first + self.folios.nr[f] as usize;
-                assert_eq!(self.folios.object[f] as usize, number, "a page leads elsewhere");
+                let first = self.folios[folio].index as usize;
+                let range = first..first + self.folios[folio].nr as usize;
+                assert_eq!(self.folios[folio].object as usize, number, "a page leads elsewhere");
                 assert!(range.contains(&index), "page {index} is not of its folio {range:?}");
                 if first == index {
                     assert!(counted.folios.insert(folio), "a folio is resident twice");
@@ -60,33 +59,32 @@ impl Guest {
     }
 
     fn count_folio(&self, counted: &mut Counted, folio: u32) {
-        let f = folio as usize;
-        let nr = i64::from(self.folios.nr[f]);
+        let nr = i64::from(self.folios[folio].nr);
         let (lruvec, class, kind) =
             (self.lruvec_of(folio), self.class_of(folio), self.folios.kind(folio));
-        let on = self.folios.on[f] as usize;
+        let on = self.folios[folio].on as usize;
         if on == UNEVICTABLE_LIST || on < 4 {
             counted.listed[lruvec][on][class] += nr;
         } else if on != usize::from(OFF) {
-            let generation = self.folios.generation[f] as usize;
+            let generation = self.folios[folio].generation as usize;
             let young = self.lruvecs[lruvec].generations.is_young(generation);
             counted.listed[lruvec][kind * 2 + usize::from(young)][class] += nr;
             counted.generations[lruvec][generation][kind][class] += nr;
         }
-        let object = &self.objects[self.folios.object[f] as usize];
-        let resident = &mut counted.resident[self.folios.memcg[f] as usize];
+        let object = &self.objects[self.folios[folio].object as usize];
+        let resident = &mut counted.resident[self.folios[folio].memcg as usize];
         resident[usize::from(!object.swapbacked() || object.shmem)] += nr;
         resident[2] += if object.shmem { nr } else { 0 };
         if kind == 1 {
             resident[3] += i64::from(self.folios.has(folio, flag::DIRTY));
             resident[4] += i64::from(self.folios.has(folio, flag::WRITEBACK));
         }
-        counted.pages[self.folios.zone[f] as usize] += nr as u64;
+        counted.pages[self.folios[folio].zone as usize] += nr as u64;
     }
 
     fn validate_lists(&self, counted: &Counted) {
         let list_of = |folio: u32| {
-            let on = *self.folios.on.get(folio as usize)?;
+            let on = self.folios.get(folio)?.on;
             (on != OFF && counted.folios.contains(&folio))
                 .then(|| Self::list(self.lruvec_of(folio), on as usize))
         };
@@ -96,7 +94,7 @@ impl Guest {
             assert!(waiting.insert(*folio), "a folio waits in two batches");
         }
         for folio in &counted.folios {
-            let is_listed = self.folios.on[*folio as usize] != OFF;
+            let is_listed = self.folios[*folio].on != OFF;
             assert!(is_listed != waiting.contains(folio), "folio {folio} is on no list, or on two");
         }
         let mut nodes = vec![[0; 5]; self.nr_nodes()];
@@ -163,7 +161,7 @@ impl Guest {
     }
 
     fn validate_mappings(&self, counted: &Counted) {
-        let mut mapped = vec![0; self.folios.flags.len()];
+        let mut mapped = vec![0; self.folios.len()];
         for vma in &self.vmas {
             let object = &self.objects[vma.object as usize];
             for (index, entry) in vma.ptes.iter().enumerate() {
@@ -172,13 +170,15 @@ impl Guest {
                 }
                 let folio = object.pages[index];
                 assert_ne!(folio, NONE, "an entry without a page");
-                let first = self.folios.index[folio as usize] as usize;
+                let first = self.folios[folio].index as usize;
                 mapped[folio as usize] += u16::from(index == first);
             }
         }
         for folio in &counted.folios {
-            let f = *folio as usize;
-            assert_eq!(self.folios.mapped[f], mapped[f], "mappings of folio {folio}");
+            assert_eq!(
+                self.folios[*folio].mapped, mapped[*folio as usize],
+                "mappings of folio {folio}"
+            );
         }
     }
 

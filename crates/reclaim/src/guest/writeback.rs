@@ -64,9 +64,9 @@ impl Guest {
 
     /// Counts a folio that went under writeback or came out of it.
     pub(super) fn note_writeback(&mut self, folio: u32, sign: i64) {
-        let nr = sign * i64::from(self.folios.nr[folio as usize]);
+        let nr = sign * i64::from(self.folios[folio].nr);
         if self.folios.kind(folio) == 1 {
-            let memcg = self.folios.memcg[folio as usize] as usize;
+            let memcg = self.folios[folio].memcg as usize;
             self.memcgs[memcg].writeback += nr;
             self.dirty.nr_writeback += nr;
         }
@@ -119,7 +119,7 @@ impl Guest {
             return;
         }
         self.folios.set(folio, flag::DIRTY);
-        let memcg = self.folios.memcg[folio as usize] as usize;
+        let memcg = self.folios[folio].memcg as usize;
         self.memcgs[memcg].dirty += 1;
         self.dirty.nr_dirty += 1;
         self.vm[Stat::nr_dirtied] += 1;
@@ -186,8 +186,7 @@ impl Guest {
         let room = self.dirty.knobs.disk_depth.max(1) * REQUEST_PAGES;
         while (self.dirty.in_flight.len() as u64) < room {
             let Some((folio, dirtied)) = self.dirty.queue.front().copied() else { break };
-            let stale =
-                self.folios.object[folio as usize] == NONE || !self.folios.has(folio, flag::DIRTY);
+            let stale = self.folios[folio].object == NONE || !self.folios.has(folio, flag::DIRTY);
             if stale {
                 self.dirty.queue.pop_front();
                 continue;
@@ -222,7 +221,7 @@ impl Guest {
 
     pub(super) fn clean_page(&mut self, folio: u32) {
         self.folios.clear(folio, flag::DIRTY);
-        let memcg = self.folios.memcg[folio as usize] as usize;
+        let memcg = self.folios[folio].memcg as usize;
         self.memcgs[memcg].dirty -= 1;
         self.dirty.nr_dirty -= 1;
     }
@@ -254,8 +253,8 @@ impl Guest {
 
     /// Write-protects a page in all mappings, so that the next store is noticed.
     fn protect_all(&mut self, folio: u32) {
-        let object = self.folios.object[folio as usize] as usize;
-        let index = self.folios.index[folio as usize] as usize;
+        let object = self.folios[folio].object as usize;
+        let index = self.folios[folio].index as usize;
         for place in 0..self.objects[object].vmas.len() {
             let vma = self.objects[object].vmas[place] as usize;
             if let Some(entry) = self.vmas[vma].ptes.get_mut(index)

@@ -289,9 +289,8 @@ impl Guest {
 
     /// Stores a page's data; false if it has to go to the device.
     pub(super) fn zswap_store(&mut self, folio: u32) -> bool {
-        let memcg = self.folios.memcg[folio as usize];
-        let (object, index) =
-            (self.folios.object[folio as usize], self.folios.index[folio as usize]);
+        let memcg = self.folios[folio].memcg;
+        let (object, index) = (self.folios[folio].object, self.folios[folio].index);
         let slot = self.objects[object as usize].swap[index as usize];
         self.zswap_drop(slot);
         if !self.group_accepts(memcg) {

@@ -79,7 +79,7 @@ fn retire_oldest(guest: &mut Guest, lruvec: usize, kind: usize, swappiness: u64)
 
 /// The generation after the oldest, unless the folio was promoted already.
 pub(super) fn inc_generation(guest: &mut Guest, lruvec: usize, folio: u32, oldest: usize) -> usize {
-    let own = guest.folios.generation[folio as usize] as usize;
+    let own = guest.folios[folio].generation as usize;
     if own != oldest {
         return own;
     }
@@ -176,8 +176,7 @@ fn walk_region(
         }
         guest.now += guest.config.costs.walk_ns;
         let folio = guest.objects[object].pages[index];
-        if folio == NONE || guest.folios.memcg[folio as usize] as usize != lruvec / guest.nr_nodes()
-        {
+        if folio == NONE || guest.folios[folio].memcg as usize != lruvec / guest.nr_nodes() {
             continue;
         }
         if guest.node_of(folio) != node || (swappiness == 0 && guest.folios.kind(folio) == 0) {
@@ -194,7 +193,7 @@ fn walk_region(
 
 /// Gives a folio the youngest generation, or a mark if it is off its list.
 fn promote(guest: &mut Guest, lruvec: usize, folio: u32, to: usize) {
-    if guest.folios.generation[folio as usize] == OFF {
+    if guest.folios[folio].generation == OFF {
         guest.folios.set(folio, flag::REFERENCED);
     } else {
         guest.set_generation(lruvec, folio, to);
@@ -204,11 +203,11 @@ fn promote(guest: &mut Guest, lruvec: usize, folio: u32, to: usize) {
 /// Clears the accessed bits of a folio's mappings and of their neighbours; says how many of the
 /// folio's own were set.
 pub(super) fn look_around(guest: &mut Guest, folio: u32, target: u16) -> u32 {
-    if guest.folios.mapped[folio as usize] == 0 {
+    if guest.folios[folio].mapped == 0 {
         return 0;
     }
-    let object = guest.folios.object[folio as usize] as usize;
-    let index = guest.folios.index[folio as usize] as usize;
+    let object = guest.folios[folio].object as usize;
+    let index = guest.folios[folio].index as usize;
     let lruvec = guest.lruvec_of(folio);
     let mut referenced = 0;
     for place in 0..guest.objects[object].vmas.len() {
@@ -253,13 +252,13 @@ fn neighbours(guest: &mut Guest, lruvec: usize, vma: usize, index: usize) {
         }
         guest.clear_young(vma, near);
         young += 1;
-        let generation = guest.folios.generation[other as usize];
+        let generation = guest.folios[other].generation;
         if guest.walk_exists {
             promote(guest, lruvec, other, to);
         } else if generation == OFF {
             guest.folios.set(other, flag::REFERENCED);
         } else if generation as usize != to {
-            guest.folios.refs[other as usize] = 0;
+            guest.folios[other].refs = 0;
             guest.queue_activation(other);
         }
     }

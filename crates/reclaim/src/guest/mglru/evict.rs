@@ -58,9 +58,9 @@ fn put_back(guest: &mut Guest, batch: &[u32], retry: bool) -> Vec<u32> {
             }
         } else if retry
             || guest.folios.has(folio, flag::ACTIVE | flag::REFERENCED | busy)
-            || guest.folios.mapped[folio as usize] > 0
+            || guest.folios[folio].mapped > 0
         {
-            guest.folios.refs[folio as usize] = 0;
+            guest.folios[folio].refs = 0;
             guest.folios.clear(folio, flag::REFERENCED | flag::WORKINGSET);
             guest.folios.set(folio, flag::ACTIVE);
         } else {
@@ -123,7 +123,7 @@ fn scan(
         let class = (control.class + step) % 3;
         let list = Guest::list(lruvec, list_of(oldest, kind, class));
         while let Some(folio) = guest.lists.back(list) {
-            let nr = u64::from(guest.folios.nr[folio as usize]);
+            let nr = u64::from(guest.folios[folio].nr);
             scanned += nr;
             if sort(guest, control, lruvec, folio, oldest, limit) {
                 sorted += nr;
@@ -133,7 +133,7 @@ fn scan(
                 let folios = &mut guest.folios;
                 folios.set(folio, flag::ISOLATED);
                 if !folios.has(folio, flag::REFERENCED) {
-                    folios.refs[folio as usize] = 0;
+                    folios[folio].refs = 0;
                     folios.clear(folio, flag::WORKINGSET);
                 }
                 folios.clear(folio, flag::REFERENCED | flag::RECLAIM);
@@ -168,7 +168,7 @@ fn sort(
         guest.insert_evictable(folio);
         return true;
     }
-    let own = guest.folios.generation[folio as usize] as usize;
+    let own = guest.folios[folio].generation as usize;
     if own != oldest {
         guest.move_to(lruvec, folio, own, false);
         return true;
@@ -177,7 +177,7 @@ fn sort(
     let tier = tier(used);
     if tier > limit || used == 4 {
         let kind = guest.folios.kind(folio);
-        let nr = u64::from(guest.folios.nr[folio as usize]);
+        let nr = u64::from(guest.folios[folio].nr);
         let next = inc_generation(guest, lruvec, folio, oldest);
         guest.move_to(lruvec, folio, next, true);
         guest.lruvecs[lruvec].generations.protected[kind][tier] += nr;

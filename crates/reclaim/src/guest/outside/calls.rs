@@ -40,8 +40,8 @@ impl Guest {
         for index in pages.start..end {
             let folio = self.objects[object].pages[index as usize];
             if folio != NONE {
-                let first = self.folios.index[folio as usize];
-                let last = first + u32::from(self.folios.nr[folio as usize]);
+                let first = self.folios[folio].index;
+                let last = first + u32::from(self.folios[folio].nr);
                 if first < pages.start || last > end {
                     self.split(folio);
                 }
@@ -66,8 +66,7 @@ impl Guest {
             self.clean_page(folio);
         }
         self.forget_write(folio);
-        let (object, index) =
-            (self.folios.object[folio as usize], self.folios.index[folio as usize]);
+        let (object, index) = (self.folios[folio].object, self.folios[folio].index);
         let node = self.node_of(folio);
         self.cache_delete(object, index, 0, node);
         self.release_folio(folio);
@@ -75,19 +74,21 @@ impl Guest {
 
     /// Makes base pages of a huge page, on the same list.
     fn split(&mut self, folio: u32) {
-        let f = folio as usize;
-        let (object, first) = (self.folios.object[f], self.folios.index[f]);
-        let (zone, flags, memcg) =
-            (usize::from(self.folios.zone[f]), self.folios.flags[f], self.folios.memcg[f]);
-        let (nr, mapped) = (u32::from(self.folios.nr[f]), self.folios.mapped[f]);
+        let (object, first) = (self.folios[folio].object, self.folios[folio].index);
+        let (zone, flags, memcg) = (
+            usize::from(self.folios[folio].zone),
+            self.folios[folio].flags,
+            self.folios[folio].memcg,
+        );
+        let (nr, mapped) = (u32::from(self.folios[folio].nr), self.folios[folio].mapped);
         self.lru_remove(folio);
         self.note_resident(folio, -i64::from(nr));
-        self.folios.nr[f] = 1;
+        self.folios[folio].nr = 1;
         self.note_resident(folio, 1);
         let mut parts = vec![folio];
         for index in first + 1..first + nr {
             let part = self.new_folio(object, index, zone, memcg, 1, flags);
-            self.folios.mapped[part as usize] = mapped;
+            self.folios[part].mapped = mapped;
             self.objects[object as usize].pages[index as usize] = part;
             parts.push(part);
         }
@@ -110,9 +111,9 @@ impl Guest {
     /// the page.
     pub fn begin_move(&mut self, region: u32, page: u32, node: usize) -> Option<usize> {
         let folio = self.resident_at(region, page)?;
-        let nr = u64::from(self.folios.nr[folio as usize]);
+        let nr = u64::from(self.folios[folio].nr);
         self.drain_all();
-        if self.folios.on[folio as usize] == OFF || self.folios.has(folio, flag::WRITEBACK) {
+        if self.folios[folio].on == OFF || self.folios.has(folio, flag::WRITEBACK) {
             return None;
         }
         let fits = |zone: &super::super::zone::Zone| {
@@ -128,11 +129,11 @@ impl Guest {
     pub fn end_move(&mut self, cpu: usize, region: u32, page: u32, zone: usize, moved: bool) {
         self.cpu = cpu;
         let Some(folio) = self.resident_at(region, page) else { return };
-        let nr = u64::from(self.folios.nr[folio as usize]);
+        let nr = u64::from(self.folios[folio].nr);
         let mut freed = zone;
         if moved {
-            freed = usize::from(self.folios.zone[folio as usize]);
-            self.folios.zone[folio as usize] = zone as u8;
+            freed = usize::from(self.folios[folio].zone);
+            self.folios[folio].zone = zone as u8;
         }
         self.free_to_zone(freed, nr);
         self.insert_evictable(folio);
@@ -147,6 +148,6 @@ impl Guest {
     pub fn zone_of_mapped(&self, region: u32, page: u32) -> Option<usize> {
         let entry = self.vmas[region as usize].ptes[page as usize];
         let folio = self.resident_at(region, page).filter(|_| entry & pte::PRESENT != 0)?;
-        Some(usize::from(self.folios.zone[folio as usize]))
+        Some(usize::from(self.folios[folio].zone))
     }
 }
