@@ -9,6 +9,7 @@
 mod classic;
 mod engine;
 mod fault;
+mod folio;
 mod kswapd;
 mod lru;
 mod memcg;
