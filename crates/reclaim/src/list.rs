@@ -45,6 +45,7 @@ impl Lists {
     }
 
     /// Makes room for items `0..nr_items`. Panics beyond 2^32 less the number of lists.
+    #[inline]
     pub fn grow(&mut self, nr_items: u32) {
         let nr = nr_items.checked_add(self.nr_heads()).expect("too many items for 32-bit links");
         if nr as usize > self.links.len() {
@@ -122,6 +123,21 @@ impl Lists {
         let item = self.back(list)?;
         self.del(list, item);
         Some(item)
+    }
+
+    /// Takes items off the back for as long as `take` wants the one that is there.
+    #[inline]
+    pub fn pop_back_while(&mut self, list: List, mut take: impl FnMut(u32) -> bool) {
+        let (mut at, mut nr) = (self.links[list.0 as usize].prev, 0);
+        while let Some(item) = self.item(at)
+            && take(item)
+        {
+            at = std::mem::replace(&mut self.links[at as usize], OFF).prev;
+            nr += 1;
+        }
+        self.links[list.0 as usize].prev = at;
+        self.links[at as usize].next = list.0;
+        self.len[list.0 as usize] -= nr;
     }
 
     /// Moves an item to the front of the list that it is on.
@@ -343,6 +359,7 @@ mod tests {
         PushBack(u32, u32),
         Del(u32),
         PopBack(u32),
+        PopWhile(u32, u32),
         Rotate(u32),
         Move(u32, u32),
         Splice(u32, u32),
@@ -355,6 +372,7 @@ mod tests {
             (list.clone(), item.clone()).prop_map(|(list, item)| Op::PushBack(list, item)),
             item.clone().prop_map(Op::Del),
             list.clone().prop_map(Op::PopBack),
+            (list.clone(), 0..NR_ITEMS).prop_map(|(list, nr)| Op::PopWhile(list, nr)),
             item.clone().prop_map(Op::Rotate),
             (list.clone(), item).prop_map(|(list, item)| Op::Move(list, item)),
             (list.clone(), list).prop_map(|(from, to)| Op::Splice(from, to)),
@@ -388,6 +406,17 @@ mod tests {
             }
             Op::PopBack(list) => {
                 assert_eq!(fast.pop_back(List(list)), slow.0[list as usize].pop_back());
+            }
+            Op::PopWhile(list, nr) => {
+                let mut popped = Vec::new();
+                fast.pop_back_while(List(list), |item| {
+                    let wanted = popped.len() < nr as usize;
+                    popped.extend(wanted.then_some(item));
+                    wanted
+                });
+                let slow = &mut slow.0[list as usize];
+                let expected = slow.split_off(slow.len().saturating_sub(nr as usize));
+                assert!(popped.into_iter().eq(expected.into_iter().rev()));
             }
             Op::Splice(from, to) if from != to => {
                 fast.splice_front(List(from), List(to));

@@ -3,9 +3,10 @@
 //! After Linux 6.12 with lru_gen off. Left out: what large folios other than huge pages change.
 
 use super::engine::Engine;
+use super::lru::Cold;
 use super::shadow::Shadow;
 use super::stat::{ACTIVATE, REFAULT, RESTORE, SCAN_TYPE, STEAL_TYPE, Stat};
-use super::state::{Guest, flag};
+use super::state::{Folio, Guest, flag};
 use super::vmscan::ScanControl;
 
 /// Pages taken at once.
@@ -48,23 +49,23 @@ impl Engine for Classic {
     }
 
     fn evict(&self, guest: &mut Guest, folio: u32, target: u16) -> u64 {
-        let node = guest.node_of(folio);
+        let record = guest.folios[folio];
+        let node = guest.zones[record.zone as usize].node;
         let lruvec = guest.lruvec(target, node);
         let value = guest.lruvecs[lruvec].age;
-        guest.age(lruvec, u64::from(guest.folios[folio].nr));
-        let workingset = guest.folios.has(folio, flag::WORKINGSET);
+        guest.age(lruvec, u64::from(record.nr));
+        let workingset = record.has(flag::WORKINGSET);
         Shadow { memcg: target, node, workingset, value }.pack()
     }
 
     fn refault(&self, guest: &mut Guest, folio: u32, shadow: u64) {
         guest.flush_if_old();
-        let kind = guest.folios.kind(folio);
-        let memcg = guest.folios[folio].memcg;
+        let (kind, memcg) = (guest.folios.kind(folio), guest.folios[folio].memcg);
         let shadow = Shadow::unpack(shadow);
         guest.count(memcg, REFAULT[kind], 1);
-        let evictor = guest.lruvec(shadow.memcg, shadow.node);
-        let distance = guest.lruvecs[evictor].age.wrapping_sub(shadow.value) & ((1 << 40) - 1);
-        let size = guest.lruvecs[evictor].stale.size;
+        let evictor = &guest.lruvecs[guest.lruvec(shadow.memcg, shadow.node)];
+        let distance = evictor.age.wrapping_sub(shadow.value) & ((1 << 40) - 1);
+        let size = evictor.stale.size;
         let mut workingset = size[3] + if kind == 0 { size[2] } else { 0 };
         if guest.swap_left(shadow.memcg) > 0 {
             workingset += size[1] + if kind == 1 { size[0] } else { 0 };
@@ -128,7 +129,7 @@ impl Engine for Classic {
     }
 
     fn references(&self, guest: &mut Guest, control: &ScanControl, folio: u32) -> u32 {
-        take_young(guest, folio, control.target)
+        guest.take_young(folio, control.target)
     }
 
     fn is_mglru(&self) -> bool {
@@ -137,6 +138,34 @@ impl Engine for Classic {
 }
 
 impl Guest {
+    /// Clears the accessed bits of all mappings of a folio and counts those that were set.
+    #[inline]
+    pub(super) fn take_young(&mut self, folio: u32, target: u16) -> u32 {
+        let Folio { object, index, mapped, .. } = self.folios[folio];
+        if mapped == 0 {
+            return 0;
+        }
+        if let [only] = self.objects[object as usize].vmas[..] {
+            return u32::from(self.take_young_of(only as usize, index as usize, target));
+        }
+        self.take_young_of_all(object as usize, index as usize, target)
+    }
+
+    #[inline(never)]
+    fn take_young_of_all(&mut self, object: usize, index: usize, target: u16) -> u32 {
+        let mut young = 0;
+        for place in 0..self.objects[object].vmas.len() {
+            let vma = self.objects[object].vmas[place] as usize;
+            young += u32::from(self.take_young_of(vma, index, target));
+        }
+        young
+    }
+
+    #[inline]
+    fn take_young_of(&mut self, vma: usize, index: usize, target: u16) -> bool {
+        self.counts_for(target, vma) && self.clear_young(vma, index)
+    }
+
     pub(super) fn count_activation(&mut self, lruvec: usize, kind: usize) {
         let nr_nodes = self.nr_nodes();
         let node = self.lruvecs[lruvec].node as usize;
@@ -146,27 +175,6 @@ impl Guest {
             at = self.memcgs[memcg as usize].parent;
         }
     }
-}
-
-/// Clears the accessed bits of all mappings of a folio and counts those that were set.
-pub(super) fn take_young(guest: &mut Guest, folio: u32, target: u16) -> u32 {
-    if guest.folios[folio].mapped == 0 {
-        return 0;
-    }
-    let object = guest.folios[folio].object as usize;
-    let index = guest.folios[folio].index as usize;
-    let mut young = 0;
-    for place in 0..guest.objects[object].vmas.len() {
-        let vma = guest.objects[object].vmas[place] as usize;
-        if !guest.counts_for(target, vma) {
-            continue;
-        }
-        if guest.is_young(vma, index) {
-            guest.clear_young(vma, index);
-            young += 1;
-        }
-    }
-    young
 }
 
 fn shrink_list(
@@ -289,28 +297,20 @@ fn isolate(
     kind: usize,
     nr: u64,
 ) -> (u64, u64, Vec<u32>) {
-    let list = Guest::list(lruvec, kind * 2);
-    let mut taken = std::mem::take(&mut guest.batch);
-    taken.clear();
     let (mut looked, mut scanned) = (0, 0);
-    let mut passed = Vec::new();
-    while scanned < nr {
-        let Some(folio) = guest.lists.back(list) else { break };
-        let pages = u64::from(guest.folios[folio].nr);
-        looked += pages;
-        if guest.class_of(folio) > control.class {
-            guest.lists.del(list, folio);
-            passed.push(folio);
-            continue;
+    let most = control.class;
+    let taken = guest.take_cold(lruvec, kind * 2, |folio, class| {
+        if scanned >= nr {
+            return Cold::Stop;
         }
-        scanned += pages;
-        guest.classic_remove(folio);
-        guest.folios.set(folio, flag::ISOLATED);
-        taken.push(folio);
-    }
-    for folio in passed {
-        guest.lists.push_front(list, folio);
-    }
+        looked += u64::from(folio.nr);
+        if class > most {
+            return Cold::Pass;
+        }
+        scanned += u64::from(folio.nr);
+        folio.flags |= flag::ISOLATED;
+        Cold::Take
+    });
     (looked, scanned, taken)
 }
 
@@ -324,19 +324,14 @@ fn shrink_active(
 ) {
     let memcg = guest.memcg_of_lruvec(lruvec);
     guest.drain(guest.cpu);
-    let list = Guest::list(lruvec, kind * 2 + 1);
-    let mut taken = std::mem::take(&mut guest.batch);
-    taken.clear();
     let mut pages = 0;
-    while pages < nr {
-        let Some(folio) = guest.lists.back(list) else { break };
-        if guest.class_of(folio) > control.class {
-            break;
+    let taken = guest.take_cold(lruvec, kind * 2 + 1, |folio, class| {
+        if pages >= nr || class > control.class {
+            return Cold::Stop;
         }
-        pages += u64::from(guest.folios[folio].nr);
-        guest.classic_remove(folio);
-        taken.push(folio);
-    }
+        pages += u64::from(folio.nr);
+        Cold::Take
+    });
     guest.count_memcg(memcg, Stat::pgrefill, pages);
     if control.is_root() {
         guest.vm[Stat::pgrefill] += pages;
@@ -344,7 +339,7 @@ fn shrink_active(
     let (mut rotated, mut stayed) = (0, 0);
     let keeps_text = guest.mapped_pages.keeps_executables();
     for folio in taken.iter().copied() {
-        if take_young(guest, folio, control.target) > 0 {
+        if guest.take_young(folio, control.target) > 0 {
             let nr = u64::from(guest.folios[folio].nr);
             rotated += nr;
             let object = guest.folios[folio].object as usize;

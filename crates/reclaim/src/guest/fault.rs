@@ -58,9 +58,11 @@ impl Guest {
         }
         self.run_kswapds();
         self.shrink_zswap();
-        let memcg = self.task;
-        let asleep = self.handle_over_high(memcg);
-        self.sleep(asleep);
+        if self.over_high > 0 {
+            let memcg = self.task;
+            let asleep = self.handle_over_high(memcg);
+            self.sleep(asleep);
+        }
     }
 
     fn fault(&mut self, cpu: usize, vma: usize, index: u32, write: bool) {
@@ -76,21 +78,25 @@ impl Guest {
         index: u32,
         write: bool,
     ) {
-        let proc = process as usize;
-        let memcg = self.procs[proc].memcg;
-        if self.procs[proc].dead {
+        let proc = &mut self.procs[process as usize];
+        if proc.dead {
             return;
         }
-        self.procs[proc].used = true;
-        self.current_proc = proc;
+        proc.used = true;
+        let memcg = proc.memcg;
+        self.current_proc = process as usize;
         self.enter(cpu, memcg);
         self.in_fault = true;
         self.count(memcg, Stat::pgfault, 1);
-        self.vmas[vma].region_young[index as usize >> 9] = true;
-        self.page_table(vma, index);
-        let object = self.vmas[vma].object;
+        let mapping = &mut self.vmas[vma];
+        let region = index as usize >> 9;
+        mapping.region_young[region] = true;
+        let (object, has_table) = (mapping.object, mapping.has_table[region]);
+        let entry = mapping.ptes[index as usize];
+        if !has_table {
+            self.page_table(vma, index);
+        }
         let folio = self.objects[object as usize].pages[index as usize];
-        let entry = self.vmas[vma].ptes[index as usize];
         if entry & pte::PRESENT != 0 && entry & pte::ZERO == 0 {
             self.protection_fault(vma, index, folio);
         } else if folio != NONE {
@@ -202,20 +208,22 @@ impl Guest {
     /// Counts a folio's pages among its group's resident ones.
     #[inline]
     pub(super) fn note_resident(&mut self, folio: u32, by: i64) {
-        let memcg = self.folios[folio].memcg;
-        self.note_charges(memcg, self.node_of(folio), by.unsigned_abs());
+        let record = &self.folios[folio];
+        let memcg = record.memcg;
         let group = &mut self.memcgs[memcg as usize];
-        let object = &self.objects[self.folios[folio].object as usize];
-        if !object.swapbacked() {
+        if record.kind() == 1 {
             group.file += by;
-        } else if object.shmem {
+        } else if self.objects[record.object as usize].shmem {
             group.file += by;
             group.shmem += by;
         } else {
             group.anon += by;
-            if self.folios[folio].nr > 1 {
+            if record.nr > 1 {
                 group.anon_huge += by;
             }
+        }
+        if self.counts_charges {
+            self.note_charges(memcg, self.node_of(folio), by.unsigned_abs());
         }
     }
 
@@ -245,18 +253,18 @@ impl Guest {
     /// Maps a folio's page, young.
     #[inline]
     pub(super) fn install(&mut self, vma: usize, index: u32, folio: u32, write: bool) {
-        let nr = self.folios[folio].nr as usize;
-        let first = self.folios[folio].index as usize;
-        self.folios[folio].mapped += 1;
-        if nr > 1 {
-            self.vmas[vma].ptes[first..first + nr].fill(pte::PRESENT | pte::HUGE);
-            self.vmas[vma].ptes[first] |= pte::YOUNG;
+        let record = &mut self.folios[folio];
+        record.mapped += 1;
+        let mapping = &mut self.vmas[vma];
+        if record.nr > 1 {
+            let (first, nr) = (record.index as usize, record.nr as usize);
+            mapping.ptes[first..first + nr].fill(pte::PRESENT | pte::HUGE);
+            mapping.ptes[first] |= pte::YOUNG;
             self.log_mapped(vma, first as u32, folio);
             return;
         }
-        let file = self.folios.kind(folio) == 1;
-        let protected = if file && !write { pte::PROTECTED } else { 0 };
-        self.vmas[vma].ptes[index as usize] = pte::PRESENT | pte::YOUNG | protected;
+        let protected = if record.kind() == 1 && !write { pte::PROTECTED } else { 0 };
+        mapping.ptes[index as usize] = pte::PRESENT | pte::YOUNG | protected;
         self.log_mapped(vma, index, folio);
     }
 

@@ -2,7 +2,7 @@
 
 use std::ops::{Index, IndexMut};
 
-use super::state::{NONE, OFF};
+use super::state::{NONE, OFF, UNEVICTABLE_LIST};
 
 /// Bits of a folio.
 pub(super) mod flag {
@@ -23,8 +23,9 @@ pub(super) mod flag {
     pub(crate) const LOCKED: u16 = 4096;
 }
 
-/// A folio; all that a fault or a look at it needs lies side by side.
+/// A folio: what a fault or a look at it needs lies in one cache line.
 #[derive(Clone, Copy, Debug)]
+#[repr(align(32))]
 pub(super) struct Folio {
     pub(super) object: u32,
     pub(super) index: u32,
@@ -73,6 +74,15 @@ impl Folio {
     #[inline]
     pub(super) fn kind(&self) -> usize {
         usize::from(!self.has(flag::SWAPBACKED))
+    }
+
+    /// The list of the classic engine that its flags ask for.
+    #[inline]
+    pub(super) fn classic_list(&self) -> usize {
+        if self.has(flag::UNEVICTABLE) {
+            return UNEVICTABLE_LIST;
+        }
+        self.kind() * 2 + usize::from(self.has(flag::ACTIVE))
     }
 }
 
@@ -123,7 +133,9 @@ impl Folios {
 
     #[inline]
     pub(super) fn release(&mut self, folio: u32) {
-        self[folio].object = NONE;
+        let record = &mut self[folio];
+        record.object = NONE;
+        record.flags = 0;
         self.free.push(folio);
     }
 

@@ -1,10 +1,22 @@
 //! Per-CPU batches in front of the lists, and the classic lists themselves.
 
 use super::stat::Stat;
-use super::state::{Guest, OFF, UNEVICTABLE_LIST, flag};
+use super::state::{Folio, Guest, OFF, UNEVICTABLE_LIST, flag};
+use super::zone::Zone;
 
 /// Folios in a batch.
 const BATCH: usize = 31;
+
+/// What becomes of a folio at the cold end of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cold {
+    /// It is taken.
+    Take,
+    /// It is passed over.
+    Pass,
+    /// It stays, and so does all behind it.
+    Stop,
+}
 
 impl Guest {
     /// Queues a new folio for its list.
@@ -69,13 +81,13 @@ impl Guest {
     /// Puts a folio on its list, the unevictable one if it is locked.
     #[inline]
     pub(super) fn insert_evictable(&mut self, folio: u32) {
-        let engine = self.engine;
-        if self.folios.has(folio, flag::MLOCKED) {
-            self.folios.clear(folio, flag::ACTIVE);
-            self.folios.set(folio, flag::UNEVICTABLE);
+        let flags = &mut self.folios[folio].flags;
+        if *flags & flag::MLOCKED != 0 {
+            *flags = *flags & !flag::ACTIVE | flag::UNEVICTABLE;
             self.classic_insert(folio, false);
         } else {
-            self.folios.clear(folio, flag::UNEVICTABLE);
+            *flags &= !flag::UNEVICTABLE;
+            let engine = self.engine;
             engine.insert(self, folio, false);
         }
     }
@@ -115,37 +127,71 @@ impl Guest {
         }
     }
 
-    /// The classic list of a folio's flags.
-    #[inline]
-    pub(super) fn classic_list(&self, folio: u32) -> usize {
-        if self.folios.has(folio, flag::UNEVICTABLE) {
-            return UNEVICTABLE_LIST;
-        }
-        self.folios.kind(folio) * 2 + usize::from(self.folios.has(folio, flag::ACTIVE))
-    }
-
     /// Puts a folio on its classic list.
     #[inline]
     pub(super) fn classic_insert(&mut self, folio: u32, at_tail: bool) {
-        let (lruvec, list) = (self.lruvec_of(folio), self.classic_list(folio));
+        let record = &mut self.folios[folio];
+        let list = record.classic_list();
+        record.on = list as u8;
+        let (memcg, nr) = (record.memcg, i64::from(record.nr));
+        let Zone { node, class, .. } = self.zones[record.zone as usize];
+        let lruvec = self.lruvec(memcg, node);
         if at_tail {
             self.lists.push_back(Self::list(lruvec, list), folio);
         } else {
             self.lists.push_front(Self::list(lruvec, list), folio);
         }
-        self.folios[folio].on = list as u8;
-        let nr = i64::from(self.folios[folio].nr);
-        self.resize(lruvec, list, self.class_of(folio), nr);
+        self.resize(lruvec, list, class, nr);
     }
 
     /// Takes a folio off its classic list.
     #[inline]
     pub(super) fn classic_remove(&mut self, folio: u32) {
-        let (lruvec, list) = (self.lruvec_of(folio), self.folios[folio].on as usize);
+        let record = &mut self.folios[folio];
+        let list = std::mem::replace(&mut record.on, OFF) as usize;
+        let (memcg, nr) = (record.memcg, i64::from(record.nr));
+        let Zone { node, class, .. } = self.zones[record.zone as usize];
+        let lruvec = self.lruvec(memcg, node);
         self.lists.del(Self::list(lruvec, list), folio);
-        self.folios[folio].on = OFF;
-        let nr = i64::from(self.folios[folio].nr);
-        self.resize(lruvec, list, self.class_of(folio), -nr);
+        self.resize(lruvec, list, class, -nr);
+    }
+
+    /// Takes folios off the cold end of a classic list into a batch, until `decide`, which sees a
+    /// folio and its zone's class, wants no more. Those passed over go to the hot end.
+    #[inline]
+    pub(super) fn take_cold(
+        &mut self,
+        lruvec: usize,
+        list: usize,
+        mut decide: impl FnMut(&mut Folio, usize) -> Cold,
+    ) -> Vec<u32> {
+        let mut taken = std::mem::take(&mut self.batch);
+        taken.clear();
+        let mut passed = Vec::new();
+        let mut gone = [0; 3];
+        let (folios, zones) = (&mut self.folios, &self.zones);
+        let heads = Self::list(lruvec, list);
+        self.lists.pop_back_while(heads, |folio| {
+            let record = &mut folios[folio];
+            let class = zones[record.zone as usize].class;
+            match decide(record, class) {
+                Cold::Take => {
+                    record.on = OFF;
+                    gone[class] += i64::from(record.nr);
+                    taken.push(folio);
+                }
+                Cold::Pass => passed.push(folio),
+                Cold::Stop => return false,
+            }
+            true
+        });
+        for folio in passed {
+            self.lists.push_front(heads, folio);
+        }
+        for (class, nr) in gone.into_iter().enumerate().filter(|(_, nr)| *nr > 0) {
+            self.resize(lruvec, list, class, -nr);
+        }
+        taken
     }
 
     /// Takes a folio off whatever list it is on.

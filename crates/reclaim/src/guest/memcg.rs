@@ -52,29 +52,57 @@ impl Guest {
         false
     }
 
+    /// As [`is_below`](Self::is_below), out of the way of hot loops.
+    #[inline(never)]
+    pub(super) fn is_far_below(&self, memcg: u16, root: u16) -> bool {
+        self.is_below(memcg, root)
+    }
+
     /// Charges pages to a group; false when the group has to be killed instead.
+    #[inline]
     pub(super) fn charge(&mut self, memcg: u16, nr: u64) -> bool {
         if memcg == 0 {
             return true;
         }
-        let mut batch = nr.max(STOCK);
+        let (owner, held) = &mut self.cpus[self.cpu].stock;
+        if *owner == memcg && *held >= nr {
+            *held -= nr;
+            return true;
+        }
+        if self.add(memcg, nr, nr.max(STOCK)) || (nr < STOCK && self.add(memcg, nr, nr)) {
+            return true;
+        }
+        self.charge_full(memcg, nr)
+    }
+
+    /// Takes a batch for a charge, if it fits under the limits.
+    #[inline]
+    fn add(&mut self, memcg: u16, nr: u64, batch: u64) -> bool {
+        if self.try_add(memcg, batch).is_some() {
+            return false;
+        }
+        if batch > nr {
+            self.refill_stock(memcg, batch - nr);
+        }
+        self.note_over_high(memcg, batch);
+        true
+    }
+
+    /// As [`charge`](Self::charge), where a limit is met.
+    #[inline(never)]
+    fn charge_full(&mut self, memcg: u16, nr: u64) -> bool {
         let mut drained = false;
         let mut retries = RETRIES;
         loop {
-            let (owner, held) = self.cpus[self.cpu].stock;
-            if owner == memcg && held >= nr {
-                self.cpus[self.cpu].stock.1 -= nr;
+            let stock = &mut self.cpus[self.cpu].stock;
+            if stock.0 == memcg && stock.1 >= nr {
+                stock.1 -= nr;
                 return true;
             }
-            let Some(full) = self.try_add(memcg, batch) else {
-                self.refill_stock(memcg, batch - nr);
-                self.note_over_high(memcg, batch);
+            let Some(full) = self.try_add(memcg, nr) else {
+                self.note_over_high(memcg, nr);
                 return true;
             };
-            if batch > nr {
-                batch = nr;
-                continue;
-            }
             self.count_event(full, Stat::events_max);
             let freed = self.reclaim_memcg(full, nr);
             let group = &self.memcgs[full as usize];
@@ -123,7 +151,7 @@ impl Guest {
         self.count_memcg(memcg, stat, 1);
     }
 
-    #[inline]
+    #[inline(never)]
     fn refill_stock(&mut self, memcg: u16, nr: u64) {
         if nr == 0 {
             return;

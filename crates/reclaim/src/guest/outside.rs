@@ -122,6 +122,19 @@ impl Outside {
         self.range(index, entry).is_some_and(|pages| self.any(vma, pages, Pte::YOUNG))
     }
 
+    /// Clears the accessed bits that an entry stands for and says whether one was set.
+    #[inline(never)]
+    fn clear_young(&mut self, vma: usize, index: usize, entry: u8) -> bool {
+        let Some(pages) = self.range(index, entry) else { return false };
+        let Some(space) = self.tables.0.get_mut(vma) else { return false };
+        let mut young = false;
+        for pte in space.ptes.get_mut(pages).into_iter().flatten() {
+            young |= pte.has(Pte::YOUNG);
+            *pte = pte.without(Pte::YOUNG);
+        }
+        young
+    }
+
     /// Pages whose bits an entry stands for: the first one of a huge page for all of it, the others
     /// for none.
     fn range(&self, index: usize, entry: u8) -> Option<Range<usize>> {
@@ -255,7 +268,14 @@ impl Guest {
         self.end_work(now)
     }
 
+    #[inline]
     pub(super) fn log_mapped(&mut self, vma: usize, page: u32, folio: u32) {
+        if self.outside.attached {
+            self.log_mapped_outside(vma, page, folio);
+        }
+    }
+
+    fn log_mapped_outside(&mut self, vma: usize, page: u32, folio: u32) {
         let huge = self.folios[folio].nr > 1;
         let zone = usize::from(self.folios[folio].zone);
         self.outside.log(Change::Mapped { region: vma as u32, page, huge, zone });
@@ -275,16 +295,17 @@ impl Guest {
                 || self.outside.attached && self.outside.is_young(vma, index, entry))
     }
 
-    /// Clears an entry's accessed bit.
+    /// Clears an entry's accessed bit, if it is present, and says whether it was set.
     #[inline]
-    pub(super) fn clear_young(&mut self, vma: usize, index: usize) {
-        let entry = self.vmas[vma].ptes[index];
-        self.vmas[vma].ptes[index] = entry & !pte::YOUNG;
-        if self.outside.attached
-            && let Some(pages) = self.outside.range(index, entry)
-        {
-            self.outside.clear(vma, pages, Pte::YOUNG);
+    pub(super) fn clear_young(&mut self, vma: usize, index: usize) -> bool {
+        let Some(entry) = self.vmas[vma].ptes.get_mut(index) else { return false };
+        if *entry & pte::PRESENT == 0 {
+            return false;
         }
+        let old = *entry;
+        *entry = old & !pte::YOUNG;
+        let lent = self.outside.attached && self.outside.clear_young(vma, index, old);
+        lent || old & pte::YOUNG != 0
     }
 
     /// Notes stores that only the simulator's entries tell of; `pages` are those of a folio.

@@ -201,7 +201,7 @@ impl Guest {
     }
 
     fn make_cold(&mut self, folio: u32) {
-        super::classic::take_young(self, folio, 0);
+        self.take_young(folio, 0);
         let was_active = self.folios.has(folio, flag::ACTIVE);
         self.lru_remove(folio);
         self.folios.clear(folio, flag::ACTIVE | flag::REFERENCED);

@@ -2,7 +2,7 @@
 
 use super::outside::Change;
 use super::stat::Stat;
-use super::state::{Guest, NONE, flag, pte};
+use super::state::{Folio, Guest, NONE, flag, pte};
 use super::swap::Written;
 use super::vmscan::ScanControl;
 use crate::mapped::{Seen, Verdict};
@@ -21,103 +21,85 @@ pub(super) struct Outcome {
 }
 
 impl Guest {
-    /// Reads what deciding about a batch will need, a kind after the other, so that cache misses
-    /// overlap.
+    /// Reads what deciding about a batch will need, so that cache misses overlap.
     pub(super) fn warm_batch(&self, taken: &[u32]) {
-        let place = |folio: u32| {
-            let object = &self.objects[self.folios[folio].object as usize];
-            (object, self.folios[folio].index as usize)
-        };
         let mut seen = 0;
         for folio in taken {
-            let (object, index) = place(*folio);
+            let Folio { object, index, .. } = self.folios[*folio];
+            let (object, index) = (&self.objects[object as usize], index as usize);
             if let Some(vma) = object.vmas.first() {
                 let entry = self.vmas[*vma as usize].ptes.get(index);
                 seen ^= u32::from(entry.copied().unwrap_or(0));
             }
             seen ^= object.pages[index];
-        }
-        for folio in taken {
-            let (object, index) = place(*folio);
-            let shadow = object.shadow.get(index).copied().unwrap_or(0);
-            let leaf = object.leaves.get(index / 64).map_or(0, |leaf| leaf.pages);
-            seen ^= shadow as u32 ^ u32::from(leaf);
+            seen ^= object.shadow.get(index).copied().unwrap_or(0) as u32;
+            seen ^= object.leaves.get(index / 64).map_or(0, |leaf| u32::from(leaf.pages));
             seen ^= object.swap.get(index).copied().unwrap_or(0);
         }
         std::hint::black_box(seen);
     }
 
-    /// Decides about isolated folios, oldest first. Those that stay keep `ISOLATED` set and their
-    /// flags say where they belong.
+    /// Decides about isolated folios of a lruvec, oldest first. Those that stay keep `ISOLATED` set
+    /// and their flags say where they belong.
     pub(super) fn shrink_folios(&mut self, control: &mut ScanControl, taken: &[u32]) -> Outcome {
         let mut outcome = Outcome::default();
         let mut demoted = Vec::new();
+        let mglru = self.engine.is_mglru();
+        let demotes = taken.first().is_some_and(|first| {
+            let node = self.node_of(*first);
+            self.can_demote(node, control)
+        });
         for folio in taken.iter().copied() {
-            let nr = u64::from(self.folios[folio].nr);
             self.now += self.config.costs.scan_ns;
             self.end_due_writes();
-            if self.shrink_folio(control, folio, nr, &mut outcome, &mut demoted) {
-                outcome.freed += nr;
+            let nr = u64::from(self.folios[folio].nr);
+            match self.look_at(control, folio, mglru, &mut outcome) {
+                Verdict::Reclaim | Verdict::ReclaimClean if demotes => demoted.push(folio),
+                Verdict::Keep => {}
+                Verdict::Activate => self.activate_isolated(folio),
+                verdict => {
+                    let only_clean = verdict == Verdict::ReclaimClean;
+                    if self.pageout(control, folio, nr, &mut outcome, only_clean) {
+                        outcome.freed += nr;
+                    }
+                }
             }
         }
         outcome.freed += self.demote(control, &demoted, &mut outcome);
         outcome
     }
 
-    /// Whether the folio was freed.
+    /// What becomes of a folio.
     #[inline]
-    fn shrink_folio(
+    fn look_at(
         &mut self,
-        control: &mut ScanControl,
+        control: &ScanControl,
         folio: u32,
-        nr: u64,
+        mglru: bool,
         outcome: &mut Outcome,
-        demoted: &mut Vec<u32>,
-    ) -> bool {
-        let mglru = self.engine.is_mglru();
-        if self.folios.has(folio, flag::MLOCKED | flag::LOCKED) {
-            return false;
+    ) -> Verdict {
+        let Folio { flags, mapped, nr, .. } = self.folios[folio];
+        let has = |flag| flags & flag != 0;
+        let busy = mapped > 0 && (!control.may_unmap || mglru && has(flag::REFERENCED));
+        if has(flag::MLOCKED | flag::LOCKED) || busy {
+            return Verdict::Keep;
         }
-        if !control.may_unmap && self.folios[folio].mapped > 0 {
-            return false;
-        }
-        if mglru && self.folios[folio].mapped > 0 && self.folios.has(folio, flag::REFERENCED) {
-            return false;
-        }
-        if self.folios.has(folio, flag::DIRTY) && self.folios.kind(folio) == 1 {
-            outcome.dirty += nr;
-            if !self.folios.has(folio, flag::WRITEBACK) {
-                outcome.unqueued += nr;
+        if has(flag::DIRTY) && !has(flag::SWAPBACKED) {
+            outcome.dirty += u64::from(nr);
+            if !has(flag::WRITEBACK) {
+                outcome.unqueued += u64::from(nr);
             }
         }
-        if self.folios.has(folio, flag::WRITEBACK) {
-            return self.meet_writeback(folio, nr, outcome);
-        }
-        let references = self.check_references(control, folio);
-        match references {
-            Verdict::Activate => {
-                self.activate_isolated(folio);
-                return false;
+        if has(flag::WRITEBACK) {
+            outcome.dirty += u64::from(nr);
+            if has(flag::RECLAIM) {
+                outcome.congested += u64::from(nr);
             }
-            Verdict::Keep => return false,
-            Verdict::ReclaimClean | Verdict::Reclaim => {}
+            // The flag makes the end of the write rotate the page to the tail.
+            self.folios.set(folio, flag::RECLAIM);
+            return Verdict::Activate;
         }
-        if self.can_demote(self.node_of(folio), control) {
-            demoted.push(folio);
-            return false;
-        }
-        self.pageout(control, folio, nr, outcome, references == Verdict::ReclaimClean)
-    }
-
-    fn meet_writeback(&mut self, folio: u32, nr: u64, outcome: &mut Outcome) -> bool {
-        outcome.dirty += nr;
-        if self.folios.has(folio, flag::RECLAIM) {
-            outcome.congested += nr;
-        }
-        // The flag makes the end of the write rotate the page to the tail.
-        self.folios.set(folio, flag::RECLAIM);
-        self.activate_isolated(folio);
-        false
+        self.check_references(control, folio)
     }
 
     #[inline]
@@ -137,13 +119,12 @@ impl Guest {
     fn check_references(&mut self, control: &ScanControl, folio: u32) -> Verdict {
         let engine = self.engine;
         let young = engine.references(self, control, folio);
-        let marked = self.folios.take(folio, flag::REFERENCED);
-        if young > 0 {
-            self.folios.set(folio, flag::REFERENCED);
-        }
-        let object = self.folios[folio].object as usize;
-        let executable = young > 0 && self.objects[object].executable;
-        let file = self.folios.kind(folio) == 1;
+        let record = &mut self.folios[folio];
+        let marked = record.has(flag::REFERENCED);
+        let mark = if young > 0 { flag::REFERENCED } else { 0 };
+        record.flags = record.flags & !flag::REFERENCED | mark;
+        let file = record.kind() == 1;
+        let executable = young > 0 && self.objects[record.object as usize].executable;
         self.mapped_pages.decide(&Seen { young, marked, file, executable })
     }
 
@@ -156,7 +137,8 @@ impl Guest {
         outcome: &mut Outcome,
         only_clean: bool,
     ) -> bool {
-        if self.folios.has(folio, flag::SWAPBACKED) && !self.folios.has(folio, flag::SWAPCACHE) {
+        let record = &self.folios[folio];
+        if record.has(flag::SWAPBACKED) && !record.has(flag::SWAPCACHE) {
             if !control.may_swap || !self.add_to_swap(folio) {
                 self.activate_isolated(folio);
                 return false;
@@ -164,11 +146,12 @@ impl Guest {
             self.folios.set(folio, flag::DIRTY);
         }
         self.unmap_all(folio);
-        if self.folios.has(folio, flag::DIRTY) {
-            if self.folios.kind(folio) == 1 {
+        let record = &mut self.folios[folio];
+        if record.has(flag::DIRTY) {
+            if record.kind() == 1 {
                 // Only kswapd may write file pages, and leaves it to the flusher here.
+                record.flags |= flag::RECLAIM;
                 self.vm[Stat::nr_vmscan_immediate_reclaim] += nr;
-                self.folios.set(folio, flag::RECLAIM);
                 self.activate_isolated(folio);
                 outcome.immediate += nr;
                 return false;
@@ -176,8 +159,7 @@ impl Guest {
             if only_clean || !control.may_write {
                 return false;
             }
-            self.folios.clear(folio, flag::DIRTY);
-            self.folios.set(folio, flag::RECLAIM);
+            record.flags = record.flags & !flag::DIRTY | flag::RECLAIM;
             match self.write_to_swap(folio, nr) {
                 Written::Done => outcome.written += nr,
                 Written::InFlight => {
@@ -201,15 +183,15 @@ impl Guest {
     #[inline]
     pub(super) fn free_evicted(&mut self, folio: u32, target: u16) {
         let engine = self.engine;
-        let (object, first) = (self.folios[folio].object, self.folios[folio].index);
-        let nr = u32::from(self.folios[folio].nr);
-        let node = self.node_of(folio);
         let shadow = engine.evict(self, folio, target);
-        for index in first..first + nr {
-            if self.folios.has(folio, flag::SWAPBACKED) {
-                let slot = self.objects[object as usize].swap[index as usize];
-                self.swap.keep_shadow(slot, shadow);
-                self.objects[object as usize].pages[index as usize] = NONE;
+        let Folio { object, index: first, nr, zone, .. } = self.folios[folio];
+        let node = self.zones[zone as usize].node;
+        let swapbacked = self.folios.has(folio, flag::SWAPBACKED);
+        for index in first..first + u32::from(nr) {
+            if swapbacked {
+                let object = &mut self.objects[object as usize];
+                object.pages[index as usize] = NONE;
+                self.swap.keep_shadow(object.swap[index as usize], shadow);
             } else {
                 self.cache_delete(object, index, shadow, node);
             }
@@ -220,42 +202,42 @@ impl Guest {
     /// Gives a folio that is off its list back: uncharges it, frees its page.
     #[inline]
     pub(super) fn release_folio(&mut self, folio: u32) {
-        let memcg = self.folios[folio].memcg;
-        let nr = u64::from(self.folios[folio].nr);
-        self.note_resident(folio, -(nr as i64));
-        self.uncharge_counter(memcg, nr);
-        let zone = self.folios[folio].zone as usize;
-        self.free_to_zone(zone, nr);
-        self.folios[folio].flags = 0;
+        let Folio { memcg, nr, zone, .. } = self.folios[folio];
+        self.note_resident(folio, -i64::from(nr));
+        self.uncharge_counter(memcg, u64::from(nr));
+        self.free_to_zone(zone as usize, u64::from(nr));
         self.folios.release(folio);
     }
 
     /// Removes all page table entries of a folio.
     #[inline]
     pub(super) fn unmap_all(&mut self, folio: u32) {
-        if self.folios[folio].mapped == 0 {
+        let Folio { object, index: first, nr, mapped, .. } = self.folios[folio];
+        if mapped == 0 {
             return;
         }
-        let object = self.folios[folio].object as usize;
-        let first = self.folios[folio].index as usize;
-        let nr = self.folios[folio].nr as usize;
+        let (object, first) = (object as usize, first as usize);
         for place in 0..self.objects[object].vmas.len() {
             let vma = self.objects[object].vmas[place] as usize;
+            let mapping = &mut self.vmas[vma];
+            let end = (first + nr as usize).min(mapping.ptes.len());
+            let pages = first.min(end)..end;
             let mut had = false;
-            let end = (first + nr).min(self.vmas[vma].ptes.len());
-            self.harvest_dirty(folio, vma, first.min(end)..end);
-            for entry in &mut self.vmas[vma].ptes[first.min(end)..end] {
+            for entry in &mut mapping.ptes[pages.clone()] {
                 if *entry & pte::PRESENT != 0 {
                     *entry = 0;
                     had = true;
                 }
             }
-            if had {
-                let (region, page) = (vma as u32, first as u32);
-                self.outside.log(Change::Unmapped { region, page });
+            if self.outside.attached {
+                self.harvest_dirty(folio, vma, pages);
+                if had {
+                    let (region, page) = (vma as u32, first as u32);
+                    self.outside.log(Change::Unmapped { region, page });
+                }
             }
             if had && nr > 1 {
-                self.vm[Stat::thp_split_pmd] += u64::from(nr > 1);
+                self.vm[Stat::thp_split_pmd] += 1;
             }
         }
         self.folios[folio].mapped = 0;

@@ -141,6 +141,7 @@ pub(super) struct Memcg {
     pub(super) children: Vec<u16>,
     pub(super) swap: u64,
     pub(super) swap_max: u64,
+    /// Events of its own, without those below it.
     pub(super) stats: Stats,
     /// Own resident pages: anonymous, file, shmem.
     pub(super) anon: i64,
@@ -358,22 +359,17 @@ impl Guest {
         }
     }
 
-    /// Counts an event of a group, of those above it, and of the machine.
+    /// Counts an event of a group and of the machine.
     #[inline]
     pub(super) fn count(&mut self, memcg: u16, stat: Stat, nr: u64) {
         self.vm[stat] += nr;
         self.count_memcg(memcg, stat, nr);
     }
 
-    /// Counts an event of a group and those above it only.
+    /// Counts an event of a group only. Those above it sum up when somebody asks.
     #[inline]
     pub(super) fn count_memcg(&mut self, memcg: u16, stat: Stat, nr: u64) {
-        let mut at = Some(memcg);
-        while let Some(memcg) = at {
-            let memcg = &mut self.memcgs[memcg as usize];
-            memcg.stats[stat] += nr;
-            at = memcg.parent;
-        }
+        self.memcgs[memcg as usize].stats[stat] += nr;
     }
 
     /// Changes the size of a list. What a subtree holds is summed up when somebody asks.

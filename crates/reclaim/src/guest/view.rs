@@ -62,8 +62,12 @@ impl Guest {
     }
 
     /// memory.stat's events of a group and those below.
-    pub fn group_stats(&self, group: u16) -> &Stats {
-        &self.memcgs[group as usize].stats
+    pub fn group_stats(&self, group: u16) -> Stats {
+        let mut sum = Stats::default();
+        for memcg in (0..self.memcgs.len() as u16).filter(|memcg| self.is_below(*memcg, group)) {
+            sum.add(&self.memcgs[memcg as usize].stats);
+        }
+        sum
     }
 
     /// What was reclaimed of a group because of soft limits.

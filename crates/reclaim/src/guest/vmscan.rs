@@ -90,6 +90,9 @@ impl Guest {
     #[inline]
     pub(super) fn swap_left(&self, memcg: u16) -> u64 {
         let mut left = self.swap.free();
+        if left == 0 {
+            return 0;
+        }
         let mut at = Some(memcg);
         while let Some(index) = at {
             let group = &self.memcgs[index as usize];
@@ -207,7 +210,7 @@ impl Guest {
     pub(super) fn counts_for(&self, target: u16, vma: usize) -> bool {
         target == 0 || {
             let owner = self.procs[self.vmas[vma].proc as usize].memcg;
-            self.is_below(owner, target)
+            owner == target || self.is_far_below(owner, target)
         }
     }
 

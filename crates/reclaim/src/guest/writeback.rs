@@ -90,7 +90,14 @@ impl Guest {
     }
 
     /// Ends the swap writes that are due.
+    #[inline]
     pub(super) fn end_due_writes(&mut self) {
+        if !self.writes.is_empty() {
+            self.end_first_writes();
+        }
+    }
+
+    fn end_first_writes(&mut self) {
         while let Some((key, folio)) =
             self.writes.first_key_value().map(|(key, folio)| (*key, *folio))
         {

@@ -86,23 +86,32 @@ impl Zone {
     /// Takes a page from a CPU's list, which is filled first if it is empty.
     #[inline]
     pub(super) fn alloc_page(&mut self, cpu: usize) -> bool {
-        let (batch, below_high) = (self.batch, self.below_high);
         let list = &mut self.lists[cpu];
         list.free_count /= 2;
-        if list.count == 0 {
-            let mut nr = batch << list.alloc_factor;
-            if !below_high {
-                list.high = (list.high + nr).min(list.high_max);
-            }
-            let limit = list.high.saturating_sub(list.count + batch).max(batch);
-            if nr <= limit && list.alloc_factor < 5 {
-                list.alloc_factor += 1;
-            }
-            nr = nr.min(limit).min(self.free);
-            self.take(nr);
-            self.lists[cpu].count += nr;
+        if list.count > 0 {
+            list.count -= 1;
+            return true;
         }
+        self.fill(cpu)
+    }
+
+    /// Fills a CPU's list and takes a page from it.
+    #[inline(never)]
+    fn fill(&mut self, cpu: usize) -> bool {
+        let (batch, below_high) = (self.batch, self.below_high);
         let list = &mut self.lists[cpu];
+        let mut nr = batch << list.alloc_factor;
+        if !below_high {
+            list.high = (list.high + nr).min(list.high_max);
+        }
+        let limit = list.high.saturating_sub(list.count + batch).max(batch);
+        if nr <= limit && list.alloc_factor < 5 {
+            list.alloc_factor += 1;
+        }
+        nr = nr.min(limit).min(self.free);
+        self.take(nr);
+        let list = &mut self.lists[cpu];
+        list.count += nr;
         if list.count == 0 {
             return false;
         }
@@ -134,13 +143,21 @@ impl Zone {
             list.high
         };
         if list.count >= bound {
-            let most = bound.saturating_sub(batch).max(batch);
-            let back = list.free_count.clamp(batch.min(most), most).min(list.count);
-            list.count -= back;
-            self.free += back;
-            if self.below_high && self.free > self.marks[2] + self.boost {
-                self.below_high = false;
-            }
+            self.drain(cpu, bound);
+        }
+    }
+
+    /// Gives pages of a CPU's list back.
+    #[inline(never)]
+    fn drain(&mut self, cpu: usize, bound: u64) {
+        let batch = self.batch;
+        let list = &mut self.lists[cpu];
+        let most = bound.saturating_sub(batch).max(batch);
+        let back = list.free_count.clamp(batch.min(most), most).min(list.count);
+        list.count -= back;
+        self.free += back;
+        if self.below_high && self.free > self.marks[2] + self.boost {
+            self.below_high = false;
         }
     }
 }
@@ -302,43 +319,39 @@ impl Guest {
     }
 
     fn try_zones(&mut self, wanted: Wanted, mark: Mark) -> Option<usize> {
+        let pages = if wanted.huge { HUGE as u64 } else { 0 };
         let mut preferred = None;
         for place in 0..self.fallback[wanted.head].len() {
             let index = self.fallback[wanted.head][place];
-            let node = self.zones[index].node;
+            let zone = &mut self.zones[index];
+            let node = zone.node;
             if wanted.mask >> node & 1 == 0 {
                 continue;
             }
-            preferred.get_or_insert(node);
-            let zone = &mut self.zones[index];
-            let pages = if wanted.huge { HUGE as u64 } else { 0 };
-            let enough = |zone: &Zone, mark| zone.free > zone.mark(mark) + zone.reserve + pages;
-            if !enough(zone, Mark::High) {
+            let first = *preferred.get_or_insert(node);
+            let held = zone.reserve + pages;
+            if zone.free <= zone.mark(Mark::High) + held {
                 zone.below_high = true;
-                if !enough(zone, mark) && !self.node_reclaim(index, wanted.head) {
+                if zone.free <= zone.mark(mark) + held && !self.node_reclaim(index, wanted.head) {
                     continue;
                 }
             }
             if self.take_from(index, wanted.huge) {
-                self.count_placement(
-                    node,
-                    preferred.unwrap_or(node),
-                    if wanted.huge { HUGE as u64 } else { 1 },
-                );
+                self.count_placement(node, first, pages.max(1));
                 return Some(index);
             }
         }
         None
     }
 
+    #[inline]
     fn take_from(&mut self, index: usize, huge: bool) -> bool {
-        let cpu = self.cpu;
         let zone = &mut self.zones[index];
         let taken = if huge {
             zone.free = zone.free.saturating_sub(HUGE as u64);
             true
         } else {
-            zone.alloc_page(cpu)
+            zone.alloc_page(self.cpu)
         };
         if zone.boost > 0 {
             let (node, class) = (zone.node, zone.class);
@@ -349,15 +362,13 @@ impl Guest {
 
     #[inline]
     fn count_placement(&mut self, node: usize, preferred: usize, pages: u64) {
-        if node == preferred {
-            self.numa[node][NumaStat::numa_hit] += pages;
-        } else {
-            self.numa[node][NumaStat::numa_miss] += pages;
+        if node != preferred {
             self.numa[preferred][NumaStat::numa_foreign] += pages;
         }
         let local = self.cpus[self.cpu].node as usize == node;
-        let stat = if local { NumaStat::local_node } else { NumaStat::other_node };
-        self.numa[node][stat] += pages;
+        let numa = &mut self.numa[node];
+        numa[if node == preferred { NumaStat::numa_hit } else { NumaStat::numa_miss }] += pages;
+        numa[if local { NumaStat::local_node } else { NumaStat::other_node }] += pages;
     }
 
     /// A page of a node, or a huge one, for a move there, which neither reclaims nor wakes anybody.
@@ -379,12 +390,11 @@ impl Guest {
     /// Gives pages back to the current CPU's list of their zone.
     #[inline]
     pub(super) fn free_to_zone(&mut self, zone: usize, pages: u64) {
-        let cpu = self.cpu;
-        let runs = self.nodes[self.zones[zone].node].running;
+        let zone = &mut self.zones[zone];
         if pages > 1 {
-            self.zones[zone].free += pages;
-            return;
+            zone.free += pages;
+        } else {
+            zone.free_page(self.cpu, self.nodes[zone.node].running);
         }
-        self.zones[zone].free_page(cpu, runs);
     }
 }

@@ -512,7 +512,7 @@ impl<'a> Replay<'a> {
         let nodes = self.case.guest.nodes;
         let groups = self.groups.iter().filter(|(name, _)| !name.is_empty()).map(|(name, id)| {
             let gauges = GAUGES.iter().map(|(gauge, _)| self.guest.gauge(*id, *gauge)).collect();
-            (name.clone(), self.guest.group_stats(*id).clone(), gauges)
+            (name.clone(), self.guest.group_stats(*id), gauges)
         });
         let mut maps = Vec::new();
         for (proc, state) in self.case.procs.iter().zip(&self.procs) {

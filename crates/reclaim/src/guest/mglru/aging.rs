@@ -212,11 +212,10 @@ pub(super) fn look_around(guest: &mut Guest, folio: u32, target: u16) -> u32 {
     let mut referenced = 0;
     for place in 0..guest.objects[object].vmas.len() {
         let vma = guest.objects[object].vmas[place] as usize;
-        let Some(entry) = guest.vmas[vma].ptes.get(index).copied() else { continue };
-        if !guest.is_young(vma, index) || !guest.counts_for(target, vma) {
+        if !guest.counts_for(target, vma) || !guest.clear_young(vma, index) {
             continue;
         }
-        guest.clear_young(vma, index);
+        let entry = guest.vmas[vma].ptes[index];
         referenced += 1;
         if entry & pte::HUGE == 0 {
             neighbours(guest, lruvec, vma, index);
