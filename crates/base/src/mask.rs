@@ -65,6 +65,10 @@ impl NodeMask {
 
     /// The `k`-th node in ascending order (0 is the first), `None` past the end.
     pub fn nth(self, k: usize) -> Option<NodeId> {
+        // Most sets are all nodes from the first one on: there the k-th is node k.
+        if self.0 & self.0.wrapping_add(1) == 0 {
+            return (k < self.len()).then_some(NodeId(k as u8));
+        }
         self.iter().nth(k)
     }
 }

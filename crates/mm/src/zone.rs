@@ -120,7 +120,7 @@ impl Zones {
     ///
     /// # Errors
     /// When every allowed node is down to its min watermark.
-    pub fn alloc(&mut self, order: Order, wanted: &Wanted) -> Result<Allocated, AllocError> {
+    pub fn alloc(&mut self, order: Order, wanted: &Wanted) -> Result<Allocated, Box<AllocError>> {
         // Most often the wanted node, the first of its own list, has room in its highest zone.
         let (pages, from) = (order.pages(), wanted.node);
         if wanted.first.is_empty()
@@ -135,7 +135,11 @@ impl Zones {
         self.alloc_anywhere(order, wanted)
     }
 
-    fn alloc_anywhere(&mut self, order: Order, wanted: &Wanted) -> Result<Allocated, AllocError> {
+    fn alloc_anywhere(
+        &mut self,
+        order: Order,
+        wanted: &Wanted,
+    ) -> Result<Allocated, Box<AllocError>> {
         let mut below_low = false;
         for nodes in [wanted.first, wanted.allowed].into_iter().filter(|nodes| !nodes.is_empty()) {
             for mark in [Watermark::Low, Watermark::Min] {
@@ -146,7 +150,7 @@ impl Zones {
                 below_low = true;
             }
         }
-        Err(self.nothing_free(order, wanted))
+        Err(Box::new(self.nothing_free(order, wanted)))
     }
 
     /// Takes a folio from `node` alone, keeping `mark`.

@@ -99,15 +99,20 @@ impl World {
         self.sched.account(cpu, ran);
     }
 
+    /// Why the task runs no further, if so.
+    pub(crate) fn leaves(&self, task: TaskId, cpu: CpuId, until: Nanos) -> Option<Ran> {
+        if self.cpus[cpu].clock >= until {
+            return Some(Ran::Budget);
+        }
+        let runs = self.sched.current(cpu) == Some(task);
+        (!runs || self.ended.is_some() || self.error.is_some()).then_some(Ran::Off)
+    }
+
     /// Runs the task until `until`, or until it sleeps or ends.
     pub(crate) fn run_task(&mut self, task: TaskId, cpu: CpuId, until: Nanos) -> Ran {
         loop {
-            if self.cpus[cpu].clock >= until {
-                return Ran::Budget;
-            }
-            if self.sched.current(cpu) != Some(task) || self.ended.is_some() || self.error.is_some()
-            {
-                return Ran::Off;
+            if let Some(ran) = self.leaves(task, cpu, until) {
+                return ran;
             }
             self.estimate_rates(task, cpu);
             match &self.threads[task].activity {

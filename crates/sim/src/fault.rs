@@ -8,6 +8,7 @@ use topology::ThpMode;
 
 use crate::bandwidth::page_bytes;
 use crate::record::Latent;
+use crate::step::Touched;
 use crate::thread::{Activity, Clear, huge_bytes};
 use crate::world::{World, cx};
 
@@ -21,33 +22,34 @@ impl World {
         mm: MmId,
         page: u32,
         write: bool,
-    ) {
+    ) -> Touched {
         self.vmstat[Vm::pgfault] += 1;
         if self.pressure.is_some() {
             self.pressure_fault(task, cpu, mm, page, write);
-            return;
+            return Touched::More;
         }
         let vma = self.vma_at(mm, page);
-        let order = self.fault_order(mm, page, vma);
-        let wanted = self.wanted(task, cpu, mm, page, vma, order);
-        let allocated = match self.memory.zones.alloc(order, &wanted) {
-            Err(_) if order == Order::Huge => {
-                self.vmstat[Vm::thp_fault_fallback] += 1;
-                let wanted = self.wanted(task, cpu, mm, page, vma, Order::Base);
-                self.memory.zones.alloc(Order::Base, &wanted).map(|at| (at, Order::Base, wanted))
-            }
-            other => other.map(|at| (at, order, wanted)),
-        };
+        let mut order = self.fault_order(mm, page, vma);
+        let mut wanted = self.wanted(task, cpu, mm, page, vma, order);
+        let mut allocated = self.memory.zones.alloc(order, &wanted);
+        if allocated.is_err() && order == Order::Huge {
+            self.vmstat[Vm::thp_fault_fallback] += 1;
+            order = Order::Base;
+            wanted = self.wanted(task, cpu, mm, page, vma, order);
+            allocated = self.memory.zones.alloc(order, &wanted);
+        }
         match allocated {
-            Ok((at, order, wanted)) => {
+            Ok(at) => {
                 self.count_alloc(cpu, order, &at, &wanted);
                 self.map_fault(task, cpu, mm, page, order, at);
+                if order == Order::Base { Touched::Closed } else { Touched::More }
             }
             Err(error) => {
                 self.vmstat[Vm::oom_kill] += 1;
                 let name = &self.threads[task].name;
                 self.outcome = Outcome::OutOfMemory(format!("thread {name}: {error}"));
                 self.finish(self.cpus[cpu].clock);
+                Touched::More
             }
         }
     }
@@ -87,7 +89,8 @@ impl World {
         let local = self.machine.node_of(cpu);
         let all = self.memory_nodes;
         let vma = &self.memory.spaces[mm].vmas()[vma];
-        let offset = u64::from((page - vma.pages.start) / order.step());
+        let pages = page - vma.pages.start;
+        let offset = u64::from(if order == Order::Base { pages } else { pages / order.step() });
         if let Some(policy) = &vma.policy {
             return policy.wanted(local, all, offset, None);
         }

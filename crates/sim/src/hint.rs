@@ -8,6 +8,7 @@ use mm::{Order, Pte};
 
 use crate::bandwidth::page_bytes;
 use crate::record::Latent;
+use crate::step::Touched;
 use crate::thread::{Activity, Copy, WaitFor, huge_bytes};
 use crate::world::{InFlight, World, cx};
 
@@ -20,7 +21,7 @@ impl World {
         mm: MmId,
         page: u32,
         write: bool,
-    ) {
+    ) -> Touched {
         let started = self.cpus[cpu].clock;
         let pte = self.memory.pte(mm, page);
         let folio = pte.folio();
@@ -50,7 +51,7 @@ impl World {
         self.vmstat[Vm::pgpromote_candidate] += if verdict.candidate { fault.pages.0 } else { 0 };
         if fault.waited {
             self.wait_for_migration(task, cpu, folio);
-            return;
+            return Touched::More;
         }
         match to {
             Some(to) => self.migrate(task, cpu, folio, to),
@@ -58,6 +59,12 @@ impl World {
         }
         self.recorder.wait(Latent::HintFault, self.cpus[cpu].clock.since(started));
         self.place(task, Placing::HintFault);
+        // The entries of a huge page need not all have been closed, and reclaim touches any.
+        if fault.pages == Order::Base.pages() && self.pressure.is_none() {
+            Touched::Closed
+        } else {
+            Touched::More
+        }
     }
 
     fn wait_for_migration(&mut self, task: TaskId, cpu: CpuId, folio: FolioId) {

@@ -8,7 +8,7 @@ use mm::Pte;
 use sched::Leave;
 use trace::{Advice, Event, Step};
 
-use crate::replay::{BLOCK, run_block, run_sweep};
+use crate::replay::{BLOCK, run_sweep};
 use crate::thread::{Activity, Role, User, WaitFor};
 use crate::world::{Barrier, World, cx, policy_of, vma_of};
 
@@ -16,6 +16,8 @@ use crate::world::{Barrier, World, cx, policy_of, vma_of};
 const SWEEP_BLOCK: usize = 4096;
 /// Most accesses to single pages that are replayed before their time is settled.
 const MOST_POINTS: usize = 4096;
+/// Accesses of which that much need not be left.
+const FEW_POINTS: usize = 256;
 /// Fewest accesses of a block.
 const SHORTEST_BLOCK: usize = 16;
 
@@ -25,6 +27,39 @@ struct Slow {
     mm: MmId,
     page: u32,
     write: bool,
+}
+
+/// What a slow access did to page-table entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Touched {
+    /// No entry that was open has changed, and the task goes on with its accesses.
+    Closed,
+    /// Whatever there is.
+    More,
+}
+
+/// The sum of many small numbers, at most [`MOST_POINTS`]: in thirty-two bits where they hold it,
+/// and in whole vectors, since a loop over the rest would be mispredicted at its end.
+fn sum_of(numbers: &[u32]) -> u64 {
+    const LANES: usize = 8;
+    let (vectors, rest) = numbers.as_chunks::<LANES>();
+    let (mut sum, mut any) = (0u32, 0);
+    for number in vectors.as_flattened() {
+        sum = sum.wrapping_add(*number);
+        any |= number;
+    }
+    // The last vector overlaps the one before it, except that short ones have none.
+    match numbers.last_chunk::<LANES>() {
+        Some(last) => {
+            for (lane, number) in last.iter().enumerate() {
+                let number = if lane + rest.len() >= LANES { *number } else { 0 };
+                sum = sum.wrapping_add(number);
+                any |= number;
+            }
+        }
+        None => any = u32::MAX,
+    }
+    if any < 1 << 20 { sum.into() } else { numbers.iter().map(|number| u64::from(*number)).sum() }
 }
 
 impl World {
@@ -69,52 +104,67 @@ impl World {
         }
     }
 
-    /// Replays accesses of the step at hand, which are [`Step::Points`], until one of them takes the
-    /// slow path or time is up.
+    /// Replays accesses of the step at hand, which are [`Step::Points`], until time is up or the slow
+    /// path has changed more than what it was called for.
     fn replay_points(&mut self, task: TaskId, cpu: CpuId, until: Nanos) {
+        self.threads[task].user().gathered.forget();
+        while let Some(slow) = self.replay_open(task, cpu, until) {
+            let touched = self.slow_access(task, cpu, slow);
+            if touched == Touched::More {
+                // The next one is likely near, and what is gathered behind it is gathered in vain.
+                let user = self.threads[task].user();
+                user.block = (user.block / 2).max(SHORTEST_BLOCK);
+                return;
+            }
+            if self.leaves(task, cpu, until).is_some() {
+                return;
+            }
+        }
+    }
+
+    /// Replays accesses until one of them needs the slow path, which is returned, or as many are
+    /// done as are likely to fit.
+    fn replay_open(&mut self, task: TaskId, cpu: CpuId, until: Nanos) -> Option<Slow> {
         let budget_ns = until.since(self.cpus[cpu].clock).0 as f64;
         let thread = &mut self.threads[task];
         // Several blocks at a time only while they fill half of the time that is left: what the
         // last ones took is a guess for the next.
         let fitting = (budget_ns / thread.access_ns) as usize;
-        let wanted = if fitting / 2 > BLOCK {
+        let wanted = if fitting / 2 > FEW_POINTS {
             (fitting / 2).min(MOST_POINTS)
         } else {
-            fitting.clamp(1, BLOCK)
+            fitting.clamp(1, FEW_POINTS)
         };
         let User { step, done, seen, gathered, block, .. } = thread.user();
-        let Step::Points(points, range) = step else { return };
+        let Step::Points(points, range) = step else { return None };
         let ptes = &mut self.memory.spaces[points.mm].ptes;
         let first = range.start + *done;
         let end = range.end.min(first + wanted);
         let mut row = first;
         let mut slow = None;
-        while row < end && slow.is_none() {
-            // After a slow access the next one is likely near, and what is gathered behind it is
-            // gathered in vain.
-            let rows = row..(row + *block).min(end);
-            let (page, traffic) = (&points.page[rows.clone()], &points.traffic[rows]);
-            let went = run_block(ptes, page, traffic, gathered, seen);
+        while row < end {
+            if gathered.left() == 0 {
+                let rows = row..(row + *block).min(end);
+                gathered.gather(ptes, &points.page[rows.clone()], &points.traffic[rows]);
+                *block = (*block * 2).min(BLOCK);
+            }
+            let (left, most) = (row..row + gathered.left(), gathered.left().min(end - row));
+            let (page, traffic) = (&points.page[left.clone()], &points.traffic[left]);
+            let went = gathered.run(ptes, page, traffic, most, seen);
             row += went;
-            slow = page.get(went).zip(traffic.get(went)).map(|(page, traffic)| Slow {
-                mm: points.mm,
-                page: *page,
-                write: traffic.is_write(),
-            });
-            *block = match slow {
-                Some(_) => (*block / 2).max(SHORTEST_BLOCK),
-                None => (*block * 2).min(BLOCK),
-            };
+            if went < most {
+                let write = traffic[went].is_write();
+                slow = Some(Slow { mm: points.mm, page: page[went], write });
+                break;
+            }
         }
         *done += row - first;
         if row > first {
-            let think: u64 = points.think_ns[first..row].iter().map(|ns| u64::from(*ns)).sum();
+            let think = sum_of(&points.think_ns[first..row]);
             let took = self.settle(task, cpu, think as f64);
             self.threads[task].access_ns = (took / (row - first) as f64).max(0.1);
         }
-        if let Some(slow) = slow {
-            self.slow_access(task, cpu, slow);
-        }
+        slow
     }
 
     fn replay_sweep(&mut self, task: TaskId, cpu: CpuId, until: Nanos, sweep: trace::Sweep) {
@@ -147,37 +197,41 @@ impl World {
         let thread = &mut self.threads[task];
         let Role::User(user) = &mut thread.role else { return 0.0 };
         let (mut local_ns, mut remote_ns, mut queue_ns) = (0.0, 0.0, 0.0);
-        for node in user.seen.nodes().iter() {
-            let (idle, queue) =
-                (thread.rates.idle_ns[node.idx()], thread.rates.queue_ns[node.idx()]);
+        let (mut all_lines, mut all_accesses, mut local_lines, mut local_accesses) = (0, 0, 0, 0);
+        let rates = &thread.rates;
+        for (node, counts) in user.seen.drain() {
+            let (idle, queue) = (rates.idle_ns[node.idx()], rates.queue_ns[node.idx()]);
             let of_node = &mut thread.epoch_seen[node.idx()];
-            let (mut moved, mut touched) = (0, 0);
-            for write in [false, true] {
-                let (accesses, lines) = user.seen.of(node.idx(), write);
+            let is_local = node == local;
+            let (mut moved, mut touched, mut idle_ns) = (0, 0, [0.0; 2]);
+            for (kind, (accesses, lines)) in counts.into_iter().enumerate() {
                 // As a signed number: that conversion is an instruction, the other one is several.
                 let lines_f = lines as i64 as f64;
                 queue_ns += lines_f * queue;
-                *(if node == local { &mut local_ns } else { &mut remote_ns }) += lines_f * idle;
-                of_node[usize::from(write)] += lines;
+                idle_ns[kind] = lines_f * idle;
+                of_node[kind] += lines;
                 moved += lines;
                 touched += accesses;
             }
-            let (lines, accesses) = if node == local {
-                thread.lines_local += moved;
-                (Vm::sim_lines_local, Vm::sim_accesses_local)
-            } else {
-                thread.lines_remote += moved;
-                (Vm::sim_lines_remote, Vm::sim_accesses_remote)
-            };
-            self.vmstat[lines] += moved;
-            self.vmstat[accesses] += touched;
-            self.vmstat[Vm::sim_accesses] += touched;
+            let sum = if is_local { &mut local_ns } else { &mut remote_ns };
+            *sum = *sum + idle_ns[0] + idle_ns[1];
+            all_lines += moved;
+            all_accesses += touched;
+            local_lines += if is_local { moved } else { 0 };
+            local_accesses += if is_local { touched } else { 0 };
         }
-        user.seen.clear();
+        thread.lines_local += local_lines;
+        thread.lines_remote += all_lines - local_lines;
+        self.vmstat[Vm::sim_lines_local] += local_lines;
+        self.vmstat[Vm::sim_lines_remote] += all_lines - local_lines;
+        self.vmstat[Vm::sim_accesses_local] += local_accesses;
+        self.vmstat[Vm::sim_accesses_remote] += all_accesses - local_accesses;
+        self.vmstat[Vm::sim_accesses] += all_accesses;
         let took = local_ns + remote_ns + queue_ns + think_ns;
         let exact = took + thread.rounding_ns;
-        let ran = exact as u64;
-        thread.rounding_ns = exact - ran as f64;
+        // Through signed numbers, as above.
+        let ran = exact as i64 as u64;
+        thread.rounding_ns = exact - ran as i64 as f64;
         // The parts are rounded one by one; computing takes what rounding leaves.
         let mut left = ran;
         let mut part = |ns: f64| {
@@ -199,13 +253,13 @@ impl World {
         took
     }
 
-    fn slow_access(&mut self, task: TaskId, cpu: CpuId, slow: Slow) {
+    fn slow_access(&mut self, task: TaskId, cpu: CpuId, slow: Slow) -> Touched {
         self.vmstat[Vm::sim_slow_path] += 1;
         let pte = self.memory.pte(slow.mm, slow.page);
         if pte.has(Pte::MIGRATING) || pte.has(Pte::PROTNONE) {
-            self.hint_fault(task, cpu, slow.mm, slow.page, slow.write);
+            self.hint_fault(task, cpu, slow.mm, slow.page, slow.write)
         } else {
-            self.demand_fault(task, cpu, slow.mm, slow.page, slow.write);
+            self.demand_fault(task, cpu, slow.mm, slow.page, slow.write)
         }
     }
 
