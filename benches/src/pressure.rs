@@ -72,12 +72,7 @@ pub fn guest(nr_pages: u32, capacity: u32, kind: Kind) -> (Guest, u32) {
 pub fn replay(guest: &mut Guest, region: u32, requests: &[u32], kind: Kind) -> u64 {
     let write = kind == Kind::Anon;
     let before = guest.vmstat()[reclaim::guest::Stat::pgfault];
-    for block in requests.chunks(BLOCK) {
-        std::hint::black_box(guest.warm(region, block));
-        for page in block {
-            guest.touch(0, region, *page, write);
-        }
-    }
+    guest.touch_all(0, region, requests, write);
     guest.vmstat()[reclaim::guest::Stat::pgfault] - before
 }
 

@@ -16,6 +16,7 @@ mod memcg;
 mod mglru;
 mod numa;
 mod outside;
+mod page;
 mod plug;
 mod process;
 mod readahead;

@@ -29,6 +29,10 @@ impl Engine for Classic {
         guest.classic_insert(folio, rotated);
     }
 
+    fn insert_batch(&self, guest: &mut Guest, folios: &[u32]) {
+        guest.classic_insert_batch(folios);
+    }
+
     fn remove(&self, guest: &mut Guest, folio: u32, _reclaiming: bool) {
         guest.classic_remove(folio);
     }
@@ -146,7 +150,7 @@ impl Guest {
             return 0;
         }
         if let [only] = self.objects[object as usize].vmas[..] {
-            return u32::from(self.take_young_of(only as usize, index as usize, target));
+            return u32::from(self.clear_young_for(target, only as usize, index as usize));
         }
         self.take_young_of_all(object as usize, index as usize, target)
     }
@@ -156,24 +160,13 @@ impl Guest {
         let mut young = 0;
         for place in 0..self.objects[object].vmas.len() {
             let vma = self.objects[object].vmas[place] as usize;
-            young += u32::from(self.take_young_of(vma, index, target));
+            young += u32::from(self.clear_young_for(target, vma, index));
         }
         young
     }
 
-    #[inline]
-    fn take_young_of(&mut self, vma: usize, index: usize, target: u16) -> bool {
-        self.counts_for(target, vma) && self.clear_young(vma, index)
-    }
-
     pub(super) fn count_activation(&mut self, lruvec: usize, kind: usize) {
-        let nr_nodes = self.nr_nodes();
-        let node = self.lruvecs[lruvec].node as usize;
-        let mut at = Some(self.lruvecs[lruvec].memcg);
-        while let Some(memcg) = at {
-            self.lruvecs[memcg as usize * nr_nodes + node].activated[kind] += 1;
-            at = self.memcgs[memcg as usize].parent;
-        }
+        self.upward_lruvecs(lruvec, |lruvec| lruvec.activated[kind] += 1);
     }
 }
 
@@ -264,21 +257,24 @@ fn shrink_inactive(
     let memcg = guest.memcg_of_lruvec(lruvec);
     guest.finish_writes();
     guest.drain(guest.cpu);
-    let (looked, nr_taken, taken) = isolate(guest, control, lruvec, kind, nr);
+    let (looked, nr_taken, mut taken) = isolate(guest, control, lruvec, kind, nr);
     guest.warm_batch(&taken);
     guest.count_scan(control, memcg, Stat::pgscan_kswapd, SCAN_TYPE[kind], looked);
     control.scanned += looked;
     let outcome = guest.shrink_folios(control, &taken);
     let mut rotated = 0;
-    for folio in taken.iter().copied() {
-        if guest.folios.take(folio, flag::ISOLATED) {
-            guest.insert_evictable(folio);
-            if guest.folios.has(folio, flag::ACTIVE) {
-                let nr = u64::from(guest.folios[folio].nr);
-                guest.age(lruvec, nr);
-                rotated += nr;
-            }
+    taken.retain(|folio| {
+        let record = &mut guest.folios[*folio];
+        let stays = record.has(flag::ISOLATED);
+        record.flags &= !flag::ISOLATED;
+        if stays && record.has(flag::ACTIVE) && !record.has(flag::MLOCKED) {
+            rotated += u64::from(record.nr);
         }
+        stays
+    });
+    guest.classic_insert_batch(&taken);
+    if rotated > 0 {
+        guest.age(lruvec, rotated);
     }
     guest.count_scan(control, memcg, Stat::pgsteal_kswapd, STEAL_TYPE[kind], outcome.freed);
     let cost = CLUSTER * outcome.written + nr_taken.saturating_sub(outcome.freed);
@@ -339,23 +335,23 @@ fn shrink_active(
     let (mut rotated, mut stayed) = (0, 0);
     let keeps_text = guest.mapped_pages.keeps_executables();
     for folio in taken.iter().copied() {
-        if guest.take_young(folio, control.target) > 0 {
-            let nr = u64::from(guest.folios[folio].nr);
-            rotated += nr;
-            let object = guest.folios[folio].object as usize;
-            let text = guest.objects[object].executable && guest.folios.kind(folio) == 1;
+        let young = guest.take_young(folio, control.target) > 0;
+        let record = &mut guest.folios[folio];
+        if young {
+            rotated += u64::from(record.nr);
+            let text = guest.objects[record.object as usize].executable && record.kind() == 1;
             if text && keeps_text {
-                stayed += nr;
-                guest.insert_evictable(folio);
+                stayed += u64::from(record.nr);
                 continue;
             }
         }
-        guest.folios.clear(folio, flag::ACTIVE);
-        guest.folios.set(folio, flag::WORKINGSET);
-        guest.insert_evictable(folio);
+        record.flags = record.flags & !flag::ACTIVE | flag::WORKINGSET;
     }
+    guest.classic_insert_batch(&taken);
     guest.batch = taken;
-    guest.age(lruvec, stayed);
+    if stayed > 0 {
+        guest.age(lruvec, stayed);
+    }
     guest.note_cost(lruvec, kind, stayed);
     guest.note_recent(lruvec, kind, pages, rotated, false);
     guest.count(memcg, Stat::pgdeactivate, pages - stayed);

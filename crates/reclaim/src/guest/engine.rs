@@ -9,6 +9,10 @@ use super::vmscan::ScanControl;
 pub(super) trait Engine: std::fmt::Debug + Sync {
     /// Puts a folio on the list that its flags ask for; `rotated` folios go to the cold end.
     fn insert(&self, guest: &mut Guest, folio: u32, rotated: bool);
+    /// Puts folios on the lists that their flags ask for, locked ones on the unevictable list.
+    fn insert_batch(&self, guest: &mut Guest, folios: &[u32]) {
+        folios.iter().for_each(|folio| guest.insert_evictable(*folio));
+    }
     /// Takes a folio off its list; `reclaiming` if to decide about it.
     fn remove(&self, guest: &mut Guest, folio: u32, reclaiming: bool);
     /// A read() or write() of the folio.

@@ -1,7 +1,11 @@
 //! What threads do: loads and stores, read() and write(), faults.
 
+use super::page::Page;
 use super::stat::Stat;
 use super::state::{Folio, Guest, HUGE, NONE, flag, pte};
+
+/// Accesses that are looked ahead for at once.
+const BLOCK: usize = 64;
 
 impl Guest {
     /// A load or store of a page of a mapping by a CPU.
@@ -23,19 +27,54 @@ impl Guest {
         self.fault(cpu, vma as usize, index, write);
     }
 
-    /// Reads what the next touches of a region will need, so that their cache misses overlap; changes
-    /// nothing. The value only keeps the reads alive.
-    pub fn warm(&self, vma: u32, pages: &[u32]) -> u32 {
+    /// As [`touch`](Self::touch) for one page after the other; what they will need is read some pages
+    /// ahead, so that cache misses overlap.
+    pub fn touch_all(&mut self, cpu: usize, vma: u32, pages: &[u32], write: bool) {
+        for block in pages.chunks(BLOCK) {
+            std::hint::black_box(self.warm(vma, block));
+            let mut left = block;
+            while let Some(page) = self.touch_present(vma as usize, &mut left, write) {
+                self.fault(cpu, vma as usize, page, write);
+            }
+        }
+    }
+
+    /// Touches pages up to one that faults, which it gives.
+    #[inline]
+    fn touch_present(&mut self, vma: usize, pages: &mut &[u32], write: bool) -> Option<u32> {
+        let mapping = &mut self.vmas[vma];
+        let (ptes, regions) = (&mut mapping.ptes[..], &mut mapping.region_young[..]);
+        let faults = |entry: u8| entry & pte::PRESENT == 0 || write && entry & pte::PROTECTED != 0;
+        let mut done = pages.len();
+        for (place, page) in pages.iter().map(|page| *page as usize).enumerate() {
+            let entry = ptes[page];
+            if faults(entry) {
+                done = place;
+                break;
+            }
+            let head = if entry & pte::HUGE != 0 { page & !(HUGE - 1) } else { page };
+            ptes[head] |= pte::YOUNG;
+            regions[page >> 9] = true;
+        }
+        let fault = pages.get(done).copied();
+        let touched = done + usize::from(fault.is_some());
+        self.now += self.config.costs.hit_ns * touched as u64;
+        *pages = &pages[touched..];
+        fault
+    }
+
+    /// Reads what the touches of a block will need; the value only keeps the reads alive.
+    #[inline]
+    fn warm(&self, vma: u32, pages: &[u32]) -> u32 {
         let vma = &self.vmas[vma as usize];
-        let entries = pages.iter().map(|page| u32::from(vma.ptes[*page as usize]));
-        let mut seen = entries.fold(0, |seen, entry| seen ^ entry);
-        let object = &self.objects[vma.object as usize];
-        let absent = |page: &&u32| vma.ptes[**page as usize] & pte::PRESENT == 0;
-        for page in pages.iter().filter(absent).map(|page| *page as usize) {
-            seen ^= object.pages[page];
-            seen ^= object.shadow.get(page).copied().unwrap_or(0) as u32;
-            seen ^= object.swap.get(page).copied().unwrap_or(0);
-            seen ^= object.leaves.get(page / 64).map_or(0, |leaf| u32::from(leaf.pages));
+        let (ptes, object) = (&vma.ptes[..], &self.objects[vma.object as usize]);
+        let (slots, leaves) = (&object.pages[..], &object.leaves[..]);
+        let mut seen = pages.iter().fold(0, |seen, page| seen ^ u32::from(ptes[*page as usize]));
+        for page in pages.iter().map(|page| *page as usize) {
+            if ptes[page] & pte::PRESENT == 0 {
+                seen ^= slots[page].folio() ^ self.swap.warm(slots[page].swap());
+                seen ^= leaves.get(page / 64).map_or(0, |leaf| u32::from(leaf.pages));
+            }
         }
         seen
     }
@@ -96,7 +135,7 @@ impl Guest {
         if !has_table {
             self.page_table(vma, index);
         }
-        let folio = self.objects[object as usize].pages[index as usize];
+        let folio = self.objects[object as usize].pages[index as usize].folio();
         if entry & pte::PRESENT != 0 && entry & pte::ZERO == 0 {
             self.protection_fault(vma, index, folio);
         } else if folio != NONE {
@@ -111,7 +150,7 @@ impl Guest {
                     self.note_file_hit(memcg, vma, folio, index);
                 }
             }
-        } else if self.objects[object as usize].swapbacked() {
+        } else if self.objects[object as usize].swapbacked {
             self.swapbacked_fault(memcg, vma, index, write);
         } else {
             self.count(memcg, Stat::pgmajfault, 1);
@@ -127,7 +166,7 @@ impl Guest {
 
     fn swapbacked_fault(&mut self, memcg: u16, vma: usize, index: u32, write: bool) {
         let object = self.vmas[vma].object;
-        if self.objects[object as usize].swap[index as usize] != NONE {
+        if self.objects[object as usize].pages[index as usize].swap() != NONE {
             self.count(memcg, Stat::pgmajfault, 1);
             self.outside.note_major();
             self.now += self.config.costs.swap_in_ns;
@@ -157,8 +196,7 @@ impl Guest {
         let object = self.vmas[vma].object as usize;
         let fits = range.end <= self.vmas[vma].ptes.len()
             && self.vmas[vma].ptes[range.clone()].iter().all(|entry| *entry == 0)
-            && self.objects[object].swap[range.clone()].iter().all(|slot| *slot == NONE)
-            && self.objects[object].pages[range].iter().all(|page| *page == NONE);
+            && self.objects[object].pages[range].iter().all(|page| *page == Page::EMPTY);
         if !fits {
             return false;
         }
@@ -181,7 +219,7 @@ impl Guest {
         }
         let folio = self.new_folio(object, index, zone, memcg, nr, flag::SWAPBACKED | flag::DIRTY);
         for page in index..index + u32::from(nr) {
-            self.objects[object as usize].pages[page as usize] = folio;
+            self.objects[object as usize].pages[page as usize].set_folio(folio);
         }
         Some(folio)
     }
@@ -339,7 +377,7 @@ impl Guest {
 
     /// pread() or pwrite() of a whole page of a file.
     pub fn file_io(&mut self, cpu: usize, vma: u32, index: u32, write: bool) {
-        if self.objects[self.vmas[vma as usize].object as usize].swapbacked() {
+        if self.objects[self.vmas[vma as usize].object as usize].swapbacked {
             // tmpfs keeps no file behind its pages; a copy is like a touch here.
             self.touch(cpu, vma, index, write);
             return;
@@ -355,7 +393,7 @@ impl Guest {
         self.enter(cpu, memcg);
         self.now += self.config.costs.read_ns;
         let object = self.vmas[vma].object;
-        let mut folio = self.objects[object as usize].pages[index as usize];
+        let mut folio = self.objects[object as usize].pages[index as usize].folio();
         if folio == NONE {
             self.now += self.config.costs.read_miss_ns;
             let Some(read) = self.read_file_page(memcg, vma, index) else {

@@ -82,6 +82,10 @@ impl Guest {
             return;
         }
         for node in 0..self.nr_nodes() {
+            let Kswapd { pending, nap_until, .. } = &self.nodes[node];
+            if pending.is_none() && nap_until.is_none_or(|due| self.now < due) {
+                continue;
+            }
             self.end_nap(node);
             if let Some(class) = self.nodes[node].pending.take() {
                 let in_fault = std::mem::replace(&mut self.in_fault, false);

@@ -3,6 +3,7 @@
 use super::stat::Stat;
 use super::state::{Folio, Guest, OFF, UNEVICTABLE_LIST, flag};
 use super::zone::Zone;
+use crate::list::List;
 
 /// Folios in a batch.
 const BATCH: usize = 31;
@@ -22,13 +23,14 @@ impl Guest {
     /// Queues a new folio for its list.
     #[inline]
     pub(super) fn lru_add(&mut self, folio: u32) {
-        if self.engine.is_mglru() && self.in_fault && !self.folios.has(folio, flag::UNEVICTABLE) {
-            self.folios.set(folio, flag::ACTIVE);
+        let record = &mut self.folios[folio];
+        if self.is_mglru && self.in_fault && !record.has(flag::UNEVICTABLE) {
+            record.flags |= flag::ACTIVE;
         }
-        let cpu = self.cpu;
-        self.cpus[cpu].add.push(folio);
-        if self.cpus[cpu].add.len() >= BATCH || self.folios[folio].nr > 1 {
-            self.drain(cpu);
+        let add = &mut self.cpus[self.cpu].add;
+        add.push(folio);
+        if add.len() >= BATCH || record.nr > 1 {
+            self.drain(self.cpu);
         }
     }
 
@@ -64,9 +66,9 @@ impl Guest {
     /// Empties a CPU's batches onto the lists.
     pub(super) fn drain(&mut self, cpu: usize) {
         let mut batch = std::mem::take(&mut self.cpus[cpu].add);
-        for folio in batch.drain(..) {
-            self.insert_evictable(folio);
-        }
+        let engine = self.engine;
+        engine.insert_batch(self, &batch);
+        batch.clear();
         self.cpus[cpu].add = batch;
         if !self.cpus[cpu].rotate.is_empty() {
             let batch = std::mem::take(&mut self.cpus[cpu].rotate);
@@ -142,6 +144,45 @@ impl Guest {
             self.lists.push_front(Self::list(lruvec, list), folio);
         }
         self.resize(lruvec, list, class, nr);
+    }
+
+    /// As [`insert_evictable`](Self::insert_evictable) with the classic engine, for a batch, which is
+    /// mostly of one lruvec.
+    pub(super) fn classic_insert_batch(&mut self, batch: &[u32]) {
+        let nr_nodes = self.nodes.len();
+        // The root's lists, until the first folio says where it belongs.
+        let (mut at, mut place, mut head) = ((u16::MAX, 0), (0, 0, 0), 0);
+        let mut grown = [0; 5];
+        for folio in batch {
+            let record = &mut self.folios[*folio];
+            if record.has(flag::MLOCKED) {
+                record.flags = record.flags & !flag::ACTIVE | flag::UNEVICTABLE;
+            } else {
+                record.flags &= !flag::UNEVICTABLE;
+            }
+            let list = record.classic_list();
+            record.on = list as u8;
+            let Folio { memcg, zone, nr, .. } = *record;
+            if at != (memcg, zone) {
+                self.resize_lists(place, std::mem::take(&mut grown));
+                at = (memcg, zone);
+                let Zone { node, class, .. } = self.zones[zone as usize];
+                place = (memcg as usize * nr_nodes + node, node, class);
+                head = Self::list(place.0, 0).0;
+            }
+            grown[list] += i64::from(nr);
+            self.lists.push_front(List(head + list as u32), *folio);
+        }
+        self.resize_lists(place, grown);
+    }
+
+    /// Changes the sizes of a lruvec's lists; `place` is the lruvec, its node, and the zone's class.
+    fn resize_lists(&mut self, (lruvec, node, class): (usize, usize, usize), by: [i64; 5]) {
+        let (sizes, node) = (&mut self.lruvecs[lruvec].size, &mut self.node_size[node]);
+        for (list, by) in by.into_iter().enumerate() {
+            sizes[list][class] += by;
+            node[list] += by;
+        }
     }
 
     /// Takes a folio off its classic list.

@@ -8,6 +8,19 @@ const STOCK: u64 = 64;
 /// Attempts without progress before a task is killed.
 const RETRIES: u32 = 16;
 
+/// Whether a group is another one or below it.
+#[inline(never)]
+pub(super) fn is_below(memcgs: &[Memcg], memcg: u16, root: u16) -> bool {
+    let mut at = Some(memcg);
+    while let Some(memcg) = at {
+        if memcg == root {
+            return true;
+        }
+        at = memcgs[memcg as usize].parent;
+    }
+    false
+}
+
 impl Guest {
     pub(super) fn push_memcg(&mut self, memcg: Memcg) {
         let number = self.memcgs.len() as u16;
@@ -24,6 +37,7 @@ impl Guest {
             let lruvec = Lruvec { memcg: number, node, ..Lruvec::default() };
             self.lruvecs.push(lruvec);
         }
+        self.link_lruvecs();
     }
 
     fn preorder(&self, root: u16) -> Vec<u16> {
@@ -40,22 +54,8 @@ impl Guest {
     }
 
     /// Whether a group is another one or below it.
-    #[inline]
     pub(super) fn is_below(&self, memcg: u16, root: u16) -> bool {
-        let mut at = Some(memcg);
-        while let Some(memcg) = at {
-            if memcg == root {
-                return true;
-            }
-            at = self.memcgs[memcg as usize].parent;
-        }
-        false
-    }
-
-    /// As [`is_below`](Self::is_below), out of the way of hot loops.
-    #[inline(never)]
-    pub(super) fn is_far_below(&self, memcg: u16, root: u16) -> bool {
-        self.is_below(memcg, root)
+        is_below(&self.memcgs, memcg, root)
     }
 
     /// Charges pages to a group; false when the group has to be killed instead.
@@ -69,23 +69,42 @@ impl Guest {
             *held -= nr;
             return true;
         }
-        if self.add(memcg, nr, nr.max(STOCK)) || (nr < STOCK && self.add(memcg, nr, nr)) {
+        let room = self.room(memcg);
+        if room < nr {
+            return self.charge_full(memcg, nr);
+        }
+        if room < STOCK || nr >= STOCK {
+            let mut is_over_high = false;
+            self.upward(memcg, |guest, index| {
+                let group = &mut guest.memcgs[index as usize];
+                group.usage += nr;
+                is_over_high |= group.usage > group.high;
+            });
+            self.over_high += if is_over_high { nr } else { 0 };
             return true;
         }
-        self.charge_full(memcg, nr)
+        self.add(memcg, STOCK);
+        self.refill_stock(memcg, STOCK - nr);
+        self.note_over_high(memcg, STOCK);
+        true
     }
 
-    /// Takes a batch for a charge, if it fits under the limits.
+    /// Pages that a group and those above it may still be charged.
     #[inline]
-    fn add(&mut self, memcg: u16, nr: u64, batch: u64) -> bool {
-        if self.try_add(memcg, batch).is_some() {
-            return false;
+    fn room(&self, memcg: u16) -> u64 {
+        let (mut room, mut at) = (u64::MAX, Some(memcg));
+        while let Some(index) = at {
+            let group = &self.memcgs[index as usize];
+            room = room.min(group.max.saturating_sub(group.usage));
+            at = group.parent;
         }
-        if batch > nr {
-            self.refill_stock(memcg, batch - nr);
-        }
-        self.note_over_high(memcg, batch);
-        true
+        room
+    }
+
+    /// Adds to a group's usage and to those above it.
+    #[inline]
+    fn add(&mut self, memcg: u16, nr: u64) {
+        self.upward(memcg, |guest, index| guest.memcgs[index as usize].usage += nr);
     }
 
     /// As [`charge`](Self::charge), where a limit is met.
@@ -143,7 +162,7 @@ impl Guest {
             }
             at = group.parent;
         }
-        self.upward(memcg, |guest, index| guest.memcgs[index as usize].usage += nr);
+        self.add(memcg, nr);
         None
     }
 

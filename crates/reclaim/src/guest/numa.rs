@@ -62,7 +62,7 @@ impl Guest {
 
     fn folio_at(&self, region: u32, index: u32) -> u32 {
         let object = self.vmas[region as usize].object as usize;
-        self.objects[object].pages.get(index as usize).copied().unwrap_or(NONE)
+        self.objects[object].pages.get(index as usize).map_or(NONE, |page| page.folio())
     }
 
     /// The entries that map the page of `index`.

@@ -16,6 +16,7 @@ use des::Server;
 use mm::{AddressSpace, Pte};
 
 use super::Policy;
+use super::memcg::is_below;
 use super::state::{Guest, HUGE, NONE, flag, pte};
 pub use calls::Stroke;
 
@@ -262,8 +263,8 @@ impl Guest {
         self.vmas[region].huge = fault.huge;
         // A first touch gives a page, read or written: the simulator has no page of zeros.
         let object = self.vmas[region].object as usize;
-        let is_new = self.objects[object].swapbacked()
-            && self.objects[object].swap[fault.page as usize] == NONE;
+        let is_new = self.objects[object].swapbacked
+            && self.objects[object].pages[fault.page as usize].swap() == NONE;
         self.fault_of(fault.process, fault.cpu, region, fault.page, fault.write || is_new);
         self.end_work(now)
     }
@@ -298,11 +299,23 @@ impl Guest {
     /// Clears an entry's accessed bit, if it is present, and says whether it was set.
     #[inline]
     pub(super) fn clear_young(&mut self, vma: usize, index: usize) -> bool {
-        let Some(entry) = self.vmas[vma].ptes.get_mut(index) else { return false };
-        if *entry & pte::PRESENT == 0 {
+        self.clear_young_for(0, vma, index)
+    }
+
+    /// As [`clear_young`](Self::clear_young), but accessed bits of processes outside the reclaimed
+    /// group neither count nor change.
+    #[inline]
+    pub(super) fn clear_young_for(&mut self, target: u16, vma: usize, index: usize) -> bool {
+        let mapping = &mut self.vmas[vma];
+        let Some(entry) = mapping.ptes.get_mut(index) else { return false };
+        let old = *entry;
+        if old & pte::PRESENT == 0 {
             return false;
         }
-        let old = *entry;
+        let inside = target == 0 || target == mapping.memcg;
+        if !inside && !is_below(&self.memcgs, mapping.memcg, target) {
+            return false;
+        }
         *entry = old & !pte::YOUNG;
         let lent = self.outside.attached && self.outside.clear_young(vma, index, old);
         lent || old & pte::YOUNG != 0

@@ -66,10 +66,10 @@ impl Guest {
     fn unmap_region(&mut self, vma: usize) {
         let object = self.vmas[vma].object;
         let private =
-            self.objects[object as usize].swapbacked() && !self.objects[object as usize].shmem;
+            self.objects[object as usize].swapbacked && !self.objects[object as usize].shmem;
         for index in 0..self.vmas[vma].ptes.len() {
             let entry = std::mem::take(&mut self.vmas[vma].ptes[index]);
-            let folio = self.objects[object as usize].pages[index];
+            let folio = self.objects[object as usize].pages[index].folio();
             if folio == NONE {
                 continue;
             }
@@ -80,13 +80,13 @@ impl Guest {
             }
         }
         if private {
-            for index in 0..self.objects[object as usize].swap.len() as u32 {
+            for index in 0..self.objects[object as usize].pages.len() as u32 {
                 self.free_slot(object, index);
             }
         }
         self.objects[object as usize].vmas.retain(|other| *other as usize != vma);
         if private {
-            self.objects[object as usize] = Object { swap: vec![NONE], ..Object::default() };
+            self.objects[object as usize] = Object { swapbacked: true, ..Object::default() };
         }
     }
 
@@ -112,7 +112,10 @@ impl Guest {
         }
         let (object, first) = (self.folios[folio].object, self.folios[folio].index);
         let nr = u32::from(self.folios[folio].nr);
-        self.objects[object as usize].pages[first as usize..(first + nr) as usize].fill(NONE);
+        for page in &mut self.objects[object as usize].pages[first as usize..(first + nr) as usize]
+        {
+            page.set_folio(NONE);
+        }
         self.writes.retain(|_, other| *other != folio);
         self.release_folio(folio);
     }
@@ -132,7 +135,7 @@ impl Guest {
         self.drain_all();
         let object = self.vmas[region as usize].object as usize;
         for index in 0..pages as usize {
-            let folio = self.objects[object].pages[index];
+            let folio = self.objects[object].pages[index].folio();
             if folio != NONE && !self.folios.has(folio, flag::MLOCKED) {
                 self.lru_remove(folio);
                 self.folios.set(folio, flag::MLOCKED);
@@ -152,7 +155,7 @@ impl Guest {
         let object = self.vmas[region as usize].object as usize;
         let memcg = self.procs[self.vmas[region as usize].proc as usize].memcg;
         for index in 0..self.vmas[region as usize].ptes.len() {
-            let folio = self.objects[object].pages[index];
+            let folio = self.objects[object].pages[index].folio();
             if folio == NONE || !self.folios.has(folio, flag::MLOCKED) {
                 continue;
             }
@@ -175,9 +178,9 @@ impl Guest {
         }
         let object = self.vmas[vma].object;
         let private =
-            self.objects[object as usize].swapbacked() && !self.objects[object as usize].shmem;
+            self.objects[object as usize].swapbacked && !self.objects[object as usize].shmem;
         for index in 0..self.vmas[vma].ptes.len() {
-            let folio = self.objects[object as usize].pages[index];
+            let folio = self.objects[object as usize].pages[index].folio();
             if folio == NONE && private && advice == Advice::DontNeed {
                 self.free_slot(object, index as u32);
             }

@@ -33,7 +33,7 @@ impl Guest {
         ahead.behind = most / 4;
         self.read_window(memcg, vma);
         let object = self.vmas[vma].object as usize;
-        match self.objects[object].pages[index as usize] {
+        match self.objects[object].pages[index as usize].folio() {
             NONE => self.read_file_page(memcg, vma, index),
             folio => Some(folio),
         }
@@ -54,7 +54,7 @@ impl Guest {
             // A mark of another window: go on behind what is resident.
             let object = &self.objects[self.vmas[vma].object as usize];
             let later = object.pages.iter().skip(index as usize + 1).take(most as usize);
-            let resident = later.take_while(|page| **page != NONE).count() as u32;
+            let resident = later.take_while(|page| page.folio() != NONE).count() as u32;
             if resident >= most {
                 return;
             }
@@ -72,7 +72,7 @@ impl Guest {
         let object = self.vmas[vma].object as usize;
         let end = (ahead.start + ahead.size).min(self.objects[object].pages.len() as u32);
         for page in ahead.start..end {
-            if self.objects[object].pages[page as usize] != NONE {
+            if self.objects[object].pages[page as usize].folio() != NONE {
                 continue;
             }
             self.now += self.config.costs.read_miss_ns;

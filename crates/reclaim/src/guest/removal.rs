@@ -124,7 +124,7 @@ impl Guest {
 
     fn reparent_folio(&mut self, folio: u32, to: u16) {
         let engine = self.engine;
-        let is_classic = !engine.is_mglru() || self.folios[folio].on as usize == UNEVICTABLE_LIST;
+        let is_classic = !self.is_mglru || self.folios[folio].on as usize == UNEVICTABLE_LIST;
         if is_classic {
             self.classic_remove(folio);
             self.folios[folio].memcg = to;
@@ -138,10 +138,8 @@ impl Guest {
     }
 
     fn reparent_swap(&mut self, from: u16, to: u16) {
-        for owner in &mut self.swap.owners {
-            if *owner == from {
-                *owner = to;
-            }
+        for slot in self.swap.slots.iter_mut().filter(|slot| slot.owner == from) {
+            slot.owner = to;
         }
         self.memcgs[from as usize].swap = 0;
     }
@@ -161,5 +159,6 @@ impl Guest {
             }
             at = self.memcgs[above as usize].parent;
         }
+        self.link_lruvecs();
     }
 }

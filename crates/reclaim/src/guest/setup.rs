@@ -6,6 +6,7 @@ use super::classic::Classic;
 use super::engine::Engine;
 use super::kswapd::Kswapd;
 use super::mglru::Mglru;
+use super::page::Page;
 use super::stat::{NumaStats, Stats};
 use super::state::{Cpu, Folios, Guest, Leaf, Memcg, NONE, NR_LISTS, Object, Process, Vma};
 use super::swap::{Device, Swap};
@@ -208,6 +209,7 @@ impl Guest {
             config,
             knobs,
             engine,
+            is_mglru: engine.is_mglru(),
             hierarchy: Box::new(Protection::new(hierarchy::knobs::Protection::default())),
             counts_charges: false,
             mapped_pages: Box::new(RefaultDistance),
@@ -279,6 +281,9 @@ impl Guest {
     /// Moves a process to another group; its pages stay charged where they are.
     pub fn join(&mut self, process: u16, group: u16) {
         self.procs[process as usize].memcg = group;
+        for vma in &self.procs[process as usize].vmas {
+            self.vmas[*vma as usize].memcg = group;
+        }
         self.procs[process as usize].fresh = true;
     }
 
@@ -298,6 +303,7 @@ impl Guest {
         self.objects[object as usize].vmas.push(vma);
         self.vmas.push(Vma {
             object,
+            memcg: self.procs[process as usize].memcg,
             proc: process,
             ptes: vec![0; pages as usize],
             region_young: vec![false; regions as usize],
@@ -329,7 +335,7 @@ impl Guest {
         self.objects.push(Object {
             shmem: matches!(backing, Backing::Shmem(_)),
             last_read: NONE,
-            swap: if swapbacked { vec![NONE; 1] } else { Vec::new() },
+            swapbacked,
             ..Object::default()
         });
         self.resize_object(object, pages);
@@ -342,12 +348,9 @@ impl Guest {
     fn resize_object(&mut self, object: u32, pages: u32) {
         let object = &mut self.objects[object as usize];
         let pages = object.pages.len().max(pages as usize);
-        object.pages.resize(pages, NONE);
-        if object.swap.is_empty() {
-            object.shadow.resize(pages, 0);
+        object.pages.resize(pages, Page::EMPTY);
+        if !object.swapbacked {
             object.leaves.resize(pages.div_ceil(64), Leaf::default());
-        } else {
-            object.swap.resize(pages, NONE);
         }
     }
 

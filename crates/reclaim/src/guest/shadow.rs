@@ -1,5 +1,6 @@
 //! What is remembered of evicted pages, and the tree leaves that hold it.
 
+use super::page::Page;
 use super::stat::Stat;
 use super::state::Guest;
 
@@ -43,8 +44,9 @@ impl Guest {
         let memcg = self.task;
         let slot = (index / SLOTS) as usize;
         let file = &mut self.objects[object as usize];
-        file.pages[index as usize] = folio;
-        let shadow = std::mem::take(&mut file.shadow[index as usize]);
+        let page = &mut file.pages[index as usize];
+        let shadow = page.shadow();
+        page.set_folio(folio);
         let leaf = &mut file.leaves[slot];
         let charge = !leaf.charged;
         if charge {
@@ -71,8 +73,7 @@ impl Guest {
     pub(super) fn cache_delete(&mut self, object: u32, index: u32, shadow: u64, node: usize) {
         let slot = (index / SLOTS) as usize;
         let file = &mut self.objects[object as usize];
-        file.pages[index as usize] = super::state::NONE;
-        file.shadow[index as usize] = shadow;
+        file.pages[index as usize] = Page::evicted(shadow);
         let leaf = &mut file.leaves[slot];
         leaf.pages -= 1;
         if shadow != 0 {
@@ -126,8 +127,8 @@ impl Guest {
             leaf.listed = false;
             leaf.shadows = 0;
             let first = (slot * SLOTS) as usize;
-            let last = (first + SLOTS as usize).min(file.shadow.len());
-            file.shadow[first..last].fill(0);
+            let last = (first + SLOTS as usize).min(file.pages.len());
+            file.pages[first..last].fill(Page::EMPTY);
             self.lruvecs[lruvec].nr_shadow_leaves -= 1;
             self.uncharge_slab(memcg, LEAF_BYTES, true);
             self.count(memcg, Stat::workingset_nodereclaim, 1);

@@ -23,18 +23,24 @@ pub(super) struct Outcome {
 impl Guest {
     /// Reads what deciding about a batch will need, so that cache misses overlap.
     pub(super) fn warm_batch(&self, taken: &[u32]) {
+        let mut last = NONE;
+        let (mut ptes, mut pages, mut leaves) = (&[][..], &[][..], &[][..]);
         let mut seen = 0;
         for folio in taken {
             let Folio { object, index, .. } = self.folios[*folio];
-            let (object, index) = (&self.objects[object as usize], index as usize);
-            if let Some(vma) = object.vmas.first() {
-                let entry = self.vmas[*vma as usize].ptes.get(index);
-                seen ^= u32::from(entry.copied().unwrap_or(0));
+            if object != last {
+                last = object;
+                let object = &self.objects[object as usize];
+                (pages, leaves) = (&object.pages, &object.leaves);
+                ptes = object.vmas.first().map_or(&[], |vma| &self.vmas[*vma as usize].ptes);
             }
-            seen ^= object.pages[index];
-            seen ^= object.shadow.get(index).copied().unwrap_or(0) as u32;
-            seen ^= object.leaves.get(index / 64).map_or(0, |leaf| u32::from(leaf.pages));
-            seen ^= object.swap.get(index).copied().unwrap_or(0);
+            let index = index as usize;
+            seen ^= ptes.get(index).map_or(0, |entry| u32::from(*entry));
+            seen ^= pages.get(index).map_or(0, |page| page.folio());
+            seen ^= leaves.get(index / 64).map_or(0, |leaf| u32::from(leaf.pages));
+        }
+        if taken.first().is_some_and(|first| self.folios.has(*first, flag::SWAPBACKED)) {
+            seen ^= self.swap.warm_unused(taken.len());
         }
         std::hint::black_box(seen);
     }
@@ -44,7 +50,7 @@ impl Guest {
     pub(super) fn shrink_folios(&mut self, control: &mut ScanControl, taken: &[u32]) -> Outcome {
         let mut outcome = Outcome::default();
         let mut demoted = Vec::new();
-        let mglru = self.engine.is_mglru();
+        let mglru = self.is_mglru;
         let demotes = taken.first().is_some_and(|first| {
             let node = self.node_of(*first);
             self.can_demote(node, control)
@@ -129,6 +135,7 @@ impl Guest {
     }
 
     /// Swaps out, marks for reclaim, or frees.
+    #[inline]
     pub(super) fn pageout(
         &mut self,
         control: &mut ScanControl,
@@ -137,46 +144,71 @@ impl Guest {
         outcome: &mut Outcome,
         only_clean: bool,
     ) -> bool {
-        let record = &self.folios[folio];
-        if record.has(flag::SWAPBACKED) && !record.has(flag::SWAPCACHE) {
-            if !control.may_swap || !self.add_to_swap(folio) {
-                self.activate_isolated(folio);
-                return false;
-            }
-            self.folios.set(folio, flag::DIRTY);
+        if self.folios.has(folio, flag::SWAPBACKED) && !self.give_swap(control, folio) {
+            return false;
         }
         self.unmap_all(folio);
-        let record = &mut self.folios[folio];
-        if record.has(flag::DIRTY) {
-            if record.kind() == 1 {
-                // Only kswapd may write file pages, and leaves it to the flusher here.
-                record.flags |= flag::RECLAIM;
-                self.vm[Stat::nr_vmscan_immediate_reclaim] += nr;
-                self.activate_isolated(folio);
-                outcome.immediate += nr;
-                return false;
-            }
-            if only_clean || !control.may_write {
-                return false;
-            }
-            record.flags = record.flags & !flag::DIRTY | flag::RECLAIM;
-            match self.write_to_swap(folio, nr) {
-                Written::Done => outcome.written += nr,
-                Written::InFlight => {
-                    outcome.written += nr;
-                    return false;
-                }
-                Written::Refused => {
-                    self.folios.clear(folio, flag::RECLAIM);
-                    self.folios.set(folio, flag::DIRTY);
-                    self.activate_isolated(folio);
-                    return false;
-                }
-            }
-            self.folios.clear(folio, flag::RECLAIM);
+        if self.folios.has(folio, flag::DIRTY)
+            && !self.write_out(control, folio, nr, outcome, only_clean)
+        {
+            return false;
         }
         self.free_evicted(folio, control.target);
         true
+    }
+
+    /// Puts a folio into the swap cache; if it may not go there, it is activated.
+    fn give_swap(&mut self, control: &ScanControl, folio: u32) -> bool {
+        if self.folios.has(folio, flag::SWAPCACHE) {
+            return true;
+        }
+        if !control.may_swap || !self.add_to_swap(folio) {
+            self.activate_isolated(folio);
+            return false;
+        }
+        self.folios.set(folio, flag::DIRTY);
+        true
+    }
+
+    /// Whether a dirty folio is clean now. If not, it is being written, left to the flusher, or stays.
+    fn write_out(
+        &mut self,
+        control: &ScanControl,
+        folio: u32,
+        nr: u64,
+        outcome: &mut Outcome,
+        only_clean: bool,
+    ) -> bool {
+        let record = &mut self.folios[folio];
+        if record.kind() == 1 {
+            // Only kswapd may write file pages, and leaves it to the flusher here.
+            record.flags |= flag::RECLAIM;
+            self.vm[Stat::nr_vmscan_immediate_reclaim] += nr;
+            self.activate_isolated(folio);
+            outcome.immediate += nr;
+            return false;
+        }
+        if only_clean || !control.may_write {
+            return false;
+        }
+        record.flags = record.flags & !flag::DIRTY | flag::RECLAIM;
+        match self.write_to_swap(folio, nr) {
+            Written::Done => {
+                outcome.written += nr;
+                self.folios.clear(folio, flag::RECLAIM);
+                true
+            }
+            Written::InFlight => {
+                outcome.written += nr;
+                false
+            }
+            Written::Refused => {
+                self.folios.clear(folio, flag::RECLAIM);
+                self.folios.set(folio, flag::DIRTY);
+                self.activate_isolated(folio);
+                false
+            }
+        }
     }
 
     /// Takes a clean, unmapped folio out of its object, leaving a shadow.
@@ -184,16 +216,16 @@ impl Guest {
     pub(super) fn free_evicted(&mut self, folio: u32, target: u16) {
         let engine = self.engine;
         let shadow = engine.evict(self, folio, target);
-        let Folio { object, index: first, nr, zone, .. } = self.folios[folio];
-        let node = self.zones[zone as usize].node;
-        let swapbacked = self.folios.has(folio, flag::SWAPBACKED);
-        for index in first..first + u32::from(nr) {
-            if swapbacked {
-                let object = &mut self.objects[object as usize];
-                object.pages[index as usize] = NONE;
-                self.swap.keep_shadow(object.swap[index as usize], shadow);
-            } else {
-                self.cache_delete(object, index, shadow, node);
+        let record = self.folios[folio];
+        let (object, first) = (record.object, record.index);
+        if record.kind() == 1 {
+            let node = self.zones[record.zone as usize].node;
+            self.cache_delete(object, first, shadow, node);
+        } else {
+            for index in first..first + u32::from(record.nr) {
+                let page = &mut self.objects[object as usize].pages[index as usize];
+                page.set_folio(NONE);
+                self.swap.keep_shadow(page.swap(), shadow);
             }
         }
         self.release_folio(folio);
@@ -217,6 +249,17 @@ impl Guest {
             return;
         }
         let (object, first) = (object as usize, first as usize);
+        self.folios[folio].mapped = 0;
+        if let [only] = self.objects[object].vmas[..]
+            && nr == 1
+            && !self.outside.attached
+            && let Some(entry) = self.vmas[only as usize].ptes.get_mut(first)
+        {
+            if *entry & pte::PRESENT != 0 {
+                *entry = 0;
+            }
+            return;
+        }
         for place in 0..self.objects[object].vmas.len() {
             let vma = self.objects[object].vmas[place] as usize;
             let mapping = &mut self.vmas[vma];
@@ -240,6 +283,5 @@ impl Guest {
                 self.vm[Stat::thp_split_pmd] += 1;
             }
         }
-        self.folios[folio].mapped = 0;
     }
 }

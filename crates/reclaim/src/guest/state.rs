@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::engine::Engine;
 pub(super) use super::folio::{Folio, Folios, flag};
+use super::page::Page;
 use super::stat::{NumaStats, Stat, Stats};
 use super::swap::Swap;
 use super::writeback::Dirty;
@@ -91,6 +92,8 @@ pub(super) struct Lruvec {
     /// Whose it is.
     pub(super) memcg: u16,
     pub(super) node: u16,
+    /// The lruvec of the group above, or [`NONE`].
+    pub(super) above: u32,
     /// workingset_activate of the subtree.
     pub(super) activated: [u64; 2],
     pub(super) stale: Stale,
@@ -170,12 +173,10 @@ pub(super) struct Memcg {
 /// Something with pages: an anonymous region, a tmpfs file, a file.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Object {
-    /// Resident folio of each page.
-    pub(super) pages: Vec<u32>,
-    /// Swap slot of each page (of objects that go to swap).
-    pub(super) swap: Vec<u32>,
-    /// Shadow of each page (of files), 0 for none.
-    pub(super) shadow: Vec<u64>,
+    /// Where each page is.
+    pub(super) pages: Vec<Page>,
+    /// Whether pages go to swap: anonymous and shmem.
+    pub(super) swapbacked: bool,
     /// Mappings of it.
     pub(super) vmas: Vec<u32>,
     pub(super) leaves: Vec<Leaf>,
@@ -185,12 +186,6 @@ pub(super) struct Object {
     pub(super) content: super::Content,
     /// Page where the last read() ended.
     pub(super) last_read: u32,
-}
-
-impl Object {
-    pub(super) fn swapbacked(&self) -> bool {
-        !self.swap.is_empty()
-    }
 }
 
 /// A leaf of 64 slots of a file's tree.
@@ -211,6 +206,8 @@ pub(super) struct Leaf {
 pub(super) struct Vma {
     pub(super) object: u32,
     pub(super) proc: u16,
+    /// Group of the process.
+    pub(super) memcg: u16,
     pub(super) ptes: Vec<u8>,
     /// Accessed bit of each 2 MiB region.
     pub(super) region_young: Vec<bool>,
@@ -261,6 +258,8 @@ pub struct Guest {
     pub(super) config: Config,
     pub(super) knobs: Knobs,
     pub(super) engine: &'static dyn Engine,
+    /// Whether that keeps generations.
+    pub(super) is_mglru: bool,
     /// Which groups are reclaimed.
     pub(super) hierarchy: Box<dyn Hierarchy>,
     /// Whether the design for that counts charges.
@@ -398,12 +397,27 @@ impl Guest {
     /// Advances the clock for refault distances of a lruvec and those above it.
     #[inline]
     pub(super) fn age(&mut self, lruvec: usize, by: u64) {
-        let nr_nodes = self.nr_nodes();
-        let node = self.lruvecs[lruvec].node as usize;
-        let mut at = Some(self.lruvecs[lruvec].memcg);
-        while let Some(memcg) = at {
-            self.lruvecs[memcg as usize * nr_nodes + node].age += by;
-            at = self.memcgs[memcg as usize].parent;
+        self.upward_lruvecs(lruvec, |lruvec| lruvec.age += by);
+    }
+
+    /// Calls for a lruvec and all above it.
+    #[inline]
+    pub(super) fn upward_lruvecs(&mut self, lruvec: usize, mut each: impl FnMut(&mut Lruvec)) {
+        let mut at = lruvec as u32;
+        while at != NONE {
+            let lruvec = &mut self.lruvecs[at as usize];
+            each(lruvec);
+            at = lruvec.above;
+        }
+    }
+
+    /// Notes which lruvecs are above which, when groups changed.
+    pub(super) fn link_lruvecs(&mut self) {
+        for lruvec in 0..self.lruvecs.len() {
+            let Lruvec { memcg, node, .. } = self.lruvecs[lruvec];
+            let above =
+                self.memcgs[memcg as usize].parent.map(|above| self.lruvec(above, node as usize));
+            self.lruvecs[lruvec].above = above.map_or(NONE, |above| above as u32);
         }
     }
 
@@ -412,19 +426,14 @@ impl Guest {
         if by == 0 {
             return;
         }
-        let nr_nodes = self.nr_nodes();
-        let node = self.lruvecs[lruvec].node as usize;
-        let mut at = Some(self.lruvecs[lruvec].memcg);
-        while let Some(memcg) = at {
-            let lruvec = &mut self.lruvecs[memcg as usize * nr_nodes + node];
+        self.upward_lruvecs(lruvec, |lruvec| {
             lruvec.cost[kind] += by;
             let pages: u64 = lruvec.stale.size[..4].iter().sum();
             if lruvec.cost[0] + lruvec.cost[1] > pages / 4 {
                 lruvec.cost[0] /= 2;
                 lruvec.cost[1] /= 2;
             }
-            at = self.memcgs[memcg as usize].parent;
-        }
+        });
     }
 
     /// Notes what reclaim saw of a lruvec's lists of a type, and halves what it saw before.

@@ -18,12 +18,20 @@ pub(super) enum Device {
     Disk { latency_ns: u64 },
 }
 
+/// What is known of a slot.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Slot {
+    /// Of the page that is in it, 0 for none.
+    shadow: u64,
+    /// The group that it is charged to.
+    pub(super) owner: u16,
+}
+
 /// Swap slots.
 #[derive(Clone, Debug)]
 pub(super) struct Swap {
     pub(super) device: Device,
-    shadows: Vec<u64>,
-    pub(super) owners: Vec<u16>,
+    pub(super) slots: Vec<Slot>,
     used: u64,
     unused: VecDeque<u32>,
     pub(super) zswap: Zswap,
@@ -47,8 +55,7 @@ impl Swap {
         let nr = swap.pages.saturating_sub(1) as usize;
         Self {
             device,
-            shadows: vec![0; nr],
-            owners: vec![0; nr],
+            slots: vec![Slot::default(); nr],
             used: 0,
             unused: (0..nr as u32).collect(),
             zswap: Zswap::new(swap.zswap, nr),
@@ -58,7 +65,7 @@ impl Swap {
 
     #[inline]
     pub(super) fn total(&self) -> u64 {
-        self.shadows.len() as u64
+        self.slots.len() as u64
     }
 
     #[inline]
@@ -76,9 +83,20 @@ impl Swap {
 
     #[inline]
     pub(super) fn keep_shadow(&mut self, slot: u32, shadow: u64) {
-        if let Some(kept) = self.shadows.get_mut(slot as usize) {
-            *kept = shadow;
+        if let Some(kept) = self.slots.get_mut(slot as usize) {
+            kept.shadow = shadow;
         }
+    }
+
+    /// Reads what is known of a slot, if it is one; the value only keeps the read alive.
+    #[inline]
+    pub(super) fn warm(&self, slot: u32) -> u32 {
+        self.slots.get(slot as usize).map_or(0, |slot| u32::from(slot.owner))
+    }
+
+    /// As [`warm`](Self::warm), for the slots that are given out next.
+    pub(super) fn warm_unused(&self, nr: usize) -> u32 {
+        self.unused.iter().take(nr).fold(0, |seen, slot| seen ^ self.warm(*slot))
     }
 }
 
@@ -93,10 +111,9 @@ impl Guest {
         let (object, first) = (self.folios[folio].object as usize, self.folios[folio].index);
         for index in first..first + nr {
             let Some(slot) = self.swap.unused.pop_front() else { return false };
-            self.swap.owners[slot as usize] = memcg;
-            self.swap.shadows[slot as usize] = 0;
+            self.swap.slots[slot as usize] = Slot { owner: memcg, shadow: 0 };
             self.swap.used += 1;
-            self.objects[object].swap[index as usize] = slot;
+            self.objects[object].pages[index as usize].set_swap(slot);
         }
         self.upward(memcg, |guest, index| guest.memcgs[index as usize].swap += u64::from(nr));
         self.folios.set(folio, flag::SWAPCACHE);
@@ -105,11 +122,13 @@ impl Guest {
 
     #[inline]
     pub(super) fn free_slot(&mut self, object: u32, index: u32) {
-        let slot = std::mem::replace(&mut self.objects[object as usize].swap[index as usize], NONE);
+        let page = &mut self.objects[object as usize].pages[index as usize];
+        let slot = page.swap();
         if slot == NONE {
             return;
         }
-        let memcg = self.swap.owners[slot as usize];
+        page.set_swap(NONE);
+        let memcg = self.swap.slots[slot as usize].owner;
         self.zswap_drop(slot);
         self.swap.unused.push_back(slot);
         self.swap.used -= 1;
@@ -167,7 +186,7 @@ impl Guest {
                 self.note_writeback(folio, 1);
                 self.now += self.config.costs.swap_write_ns;
                 let (object, index) = (self.folios[folio].object, self.folios[folio].index);
-                let slot = self.objects[object as usize].swap[index as usize];
+                let slot = self.objects[object as usize].pages[index as usize].swap();
                 self.plug_write(folio, slot, nr);
                 Written::InFlight
             }
@@ -180,7 +199,8 @@ impl Guest {
         let object = self.vmas[vma].object;
         let synchronous = self.swap.device == Device::Synchronous && !self.swap.zswap.enabled;
         let direct = synchronous && !self.objects[object as usize].shmem;
-        let stored = self.swap.zswap.holds(self.objects[object as usize].swap[index as usize]);
+        let stored =
+            self.swap.zswap.holds(self.objects[object as usize].pages[index as usize].swap());
         let folio = if direct {
             self.read_slot(vma, object, index, false)
         } else {
@@ -237,8 +257,8 @@ impl Guest {
 
     /// Reads one slot into a new folio that is charged to whoever owned the slot.
     fn read_slot(&mut self, vma: usize, object: u32, index: u32, ahead: bool) -> Option<u32> {
-        let slot = self.objects[object as usize].swap[index as usize];
-        let owner = self.swap.owners[slot as usize];
+        let slot = self.objects[object as usize].pages[index as usize].swap();
+        let owner = self.swap.slots[slot as usize].owner;
         let gone = self.memcgs[owner as usize].is_offline;
         let memcg = if gone { self.task } else { owner };
         let zone = self.alloc_zone(
@@ -255,8 +275,8 @@ impl Guest {
             flags |= flag::READAHEAD;
         }
         let folio = self.new_folio(object, index, zone, memcg, 1, flags);
-        self.objects[object as usize].pages[index as usize] = folio;
-        let shadow = std::mem::take(&mut self.swap.shadows[slot as usize]);
+        self.objects[object as usize].pages[index as usize].set_folio(folio);
+        let shadow = std::mem::take(&mut self.swap.slots[slot as usize].shadow);
         if shadow != 0 {
             let engine = self.engine;
             engine.refault(self, folio, shadow);
@@ -300,8 +320,8 @@ impl Guest {
         }
         let mut found = None;
         for page in first..last {
-            let swapped = self.objects[object as usize].swap[page as usize] != NONE;
-            if !swapped || self.objects[object as usize].pages[page as usize] != NONE {
+            let at = self.objects[object as usize].pages[page as usize];
+            if at.swap() == NONE || at.folio() != NONE {
                 continue;
             }
             let folio = self.read_slot(vma, object, page, page != index);

@@ -41,7 +41,7 @@ impl Guest {
             folios: BTreeSet::new(),
         };
         for (number, object) in self.objects.iter().enumerate() {
-            for (index, folio) in object.pages.iter().copied().enumerate() {
+            for (index, folio) in object.pages.iter().map(|page| page.folio()).enumerate() {
                 if folio == NONE {
                     continue;
                 }
@@ -73,7 +73,7 @@ impl Guest {
         }
         let object = &self.objects[self.folios[folio].object as usize];
         let resident = &mut counted.resident[self.folios[folio].memcg as usize];
-        resident[usize::from(!object.swapbacked() || object.shmem)] += nr;
+        resident[usize::from(!object.swapbacked || object.shmem)] += nr;
         resident[2] += if object.shmem { nr } else { 0 };
         if kind == 1 {
             resident[3] += i64::from(self.folios.has(folio, flag::DIRTY));
@@ -168,7 +168,7 @@ impl Guest {
                 if entry & pte::PRESENT == 0 || entry & pte::ZERO != 0 {
                     continue;
                 }
-                let folio = object.pages[index];
+                let folio = object.pages[index].folio();
                 assert_ne!(folio, NONE, "an entry without a page");
                 let first = self.folios[folio].index as usize;
                 mapped[folio as usize] += u16::from(index == first);
@@ -186,15 +186,16 @@ impl Guest {
         let mut slots = BTreeSet::new();
         let mut charged = vec![0; self.memcgs.len()];
         for object in &self.objects {
-            for (index, slot) in object.swap.iter().copied().enumerate() {
+            for page in &object.pages {
+                let slot = page.swap();
                 if slot == NONE {
                     continue;
                 }
                 assert!(slots.insert(slot), "a slot with two owners");
-                let folio = object.pages.get(index).copied().unwrap_or(NONE);
+                let folio = page.folio();
                 let cached = folio == NONE || self.folios.has(folio, flag::SWAPCACHE);
                 assert!(cached, "a slot of a page that left it");
-                let mut at = Some(self.swap.owners[slot as usize]);
+                let mut at = Some(self.swap.slots[slot as usize].owner);
                 while let Some(memcg) = at {
                     charged[memcg as usize] += 1;
                     at = self.memcgs[memcg as usize].parent;

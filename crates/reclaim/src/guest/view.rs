@@ -125,9 +125,9 @@ impl Guest {
     pub fn pages_by_node(&self, region: u32) -> Vec<u64> {
         let mut pages = vec![0; self.nr_nodes()];
         let vma = &self.vmas[region as usize];
-        for folio in &self.objects[vma.object as usize].pages {
-            if *folio != NONE {
-                pages[self.node_of(*folio)] += 1;
+        for folio in self.objects[vma.object as usize].pages.iter().map(|page| page.folio()) {
+            if folio != NONE {
+                pages[self.node_of(folio)] += 1;
             }
         }
         pages

@@ -205,15 +205,6 @@ impl Guest {
         freed
     }
 
-    /// Whether a mapping's accessed bits count: only those of processes below the reclaimed group.
-    #[inline]
-    pub(super) fn counts_for(&self, target: u16, vma: usize) -> bool {
-        target == 0 || {
-            let owner = self.procs[self.vmas[vma].proc as usize].memcg;
-            owner == target || self.is_far_below(owner, target)
-        }
-    }
-
     /// Sleeps until writes end when nothing but pages under writeback is left to take.
     fn stall_for_writes(&mut self, control: &mut ScanControl) {
         if control.nr_unqueued > 0 && control.nr_unqueued == control.nr_taken {

@@ -107,7 +107,7 @@ impl Guest {
             self.shrink_by_score(control, node);
             return;
         }
-        if control.is_root() && self.engine.is_mglru() {
+        if control.is_root() && self.is_mglru {
             self.shrink_node_mglru(control, node);
             return;
         }
@@ -211,7 +211,7 @@ impl Guest {
 
     /// When the machine runs short, what the design reclaims before the walk.
     pub(super) fn soft_reclaim(&mut self, control: &mut ScanControl, node: usize) {
-        if !self.counts_charges || !control.is_root() || self.engine.is_mglru() {
+        if !self.counts_charges || !control.is_root() || self.is_mglru {
             return;
         }
         let mut next = self.ask(|design, view| design.strike(view, node));

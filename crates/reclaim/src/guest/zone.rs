@@ -279,7 +279,33 @@ impl Guest {
         None
     }
 
+    #[inline]
     fn alloc_from(&mut self, wanted: Wanted, may_reclaim: bool) -> Option<usize> {
+        self.take_first(wanted).or_else(|| self.alloc_slowly(wanted, may_reclaim))
+    }
+
+    /// The usual case: the nearest zone has plenty, and the CPU's list a page of it.
+    #[inline]
+    fn take_first(&mut self, wanted: Wanted) -> Option<usize> {
+        let index = *self.fallback[wanted.head].first()?;
+        let zone = &mut self.zones[index];
+        let node = zone.node;
+        let plenty = zone.boost == 0 && zone.above(Mark::High);
+        if wanted.huge || wanted.mask >> node & 1 == 0 || !plenty {
+            return None;
+        }
+        let list = &mut zone.lists[self.cpu];
+        if list.count == 0 {
+            return None;
+        }
+        list.free_count /= 2;
+        list.count -= 1;
+        self.count_placement(node, node, 1);
+        Some(index)
+    }
+
+    #[inline(never)]
+    fn alloc_slowly(&mut self, wanted: Wanted, may_reclaim: bool) -> Option<usize> {
         if let Some(zone) = self.try_zones(wanted, Mark::Low) {
             return Some(zone);
         }

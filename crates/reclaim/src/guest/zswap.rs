@@ -291,7 +291,7 @@ impl Guest {
     pub(super) fn zswap_store(&mut self, folio: u32) -> bool {
         let memcg = self.folios[folio].memcg;
         let (object, index) = (self.folios[folio].object, self.folios[folio].index);
-        let slot = self.objects[object as usize].swap[index as usize];
+        let slot = self.objects[object as usize].pages[index as usize].swap();
         self.zswap_drop(slot);
         if !self.group_accepts(memcg) {
             self.swap.zswap.stats.reject_memcg += 1;

@@ -175,7 +175,7 @@ fn walk_region(
             continue;
         }
         guest.now += guest.config.costs.walk_ns;
-        let folio = guest.objects[object].pages[index];
+        let folio = guest.objects[object].pages[index].folio();
         if folio == NONE || guest.folios[folio].memcg as usize != lruvec / guest.nr_nodes() {
             continue;
         }
@@ -212,7 +212,7 @@ pub(super) fn look_around(guest: &mut Guest, folio: u32, target: u16) -> u32 {
     let mut referenced = 0;
     for place in 0..guest.objects[object].vmas.len() {
         let vma = guest.objects[object].vmas[place] as usize;
-        if !guest.counts_for(target, vma) || !guest.clear_young(vma, index) {
+        if !guest.clear_young_for(target, vma, index) {
             continue;
         }
         let entry = guest.vmas[vma].ptes[index];
@@ -245,7 +245,7 @@ fn neighbours(guest: &mut Guest, lruvec: usize, vma: usize, index: usize) {
         if near == index || !guest.is_young(vma, near) {
             continue;
         }
-        let other = guest.objects[object].pages[near];
+        let other = guest.objects[object].pages[near].folio();
         if other == NONE || guest.lruvec_of(other) != lruvec {
             continue;
         }

@@ -38,17 +38,17 @@ impl Guest {
         let object = self.vmas[region as usize].object as usize;
         let end = pages.end.min(self.objects[object].pages.len() as u32);
         for index in pages.start..end {
-            let folio = self.objects[object].pages[index as usize];
+            let folio = self.objects[object].pages[index as usize].folio();
             if folio != NONE {
                 let first = self.folios[folio].index;
                 let last = first + u32::from(self.folios[folio].nr);
                 if first < pages.start || last > end {
                     self.split(folio);
                 }
-                let folio = self.objects[object].pages[index as usize];
+                let folio = self.objects[object].pages[index as usize].folio();
                 self.discard_page(folio);
             }
-            if self.objects[object].swapbacked() {
+            if self.objects[object].swapbacked {
                 self.free_slot(object as u32, index);
             }
         }
@@ -89,7 +89,7 @@ impl Guest {
         for index in first + 1..first + nr {
             let part = self.new_folio(object, index, zone, memcg, 1, flags);
             self.folios[part].mapped = mapped;
-            self.objects[object as usize].pages[index as usize] = part;
+            self.objects[object as usize].pages[index as usize].set_folio(part);
             parts.push(part);
         }
         for place in 0..self.objects[object as usize].vmas.len() {
@@ -141,7 +141,7 @@ impl Guest {
 
     fn resident_at(&self, region: u32, page: u32) -> Option<u32> {
         let object = &self.objects[self.vmas[region as usize].object as usize];
-        object.pages.get(page as usize).copied().filter(|folio| *folio != NONE)
+        object.pages.get(page as usize).map(|page| page.folio()).filter(|folio| *folio != NONE)
     }
 
     /// Zone of a page of a mapping that is in memory and mapped.
