@@ -42,8 +42,49 @@ pub struct Verified {
     pub rows: u64,
 }
 
-/// The seven columns of a row group, as stored.
+/// The seven columns of some rows, as stored.
 pub(super) type Columns = [Vec<i32>; 7];
+
+/// Rows decoded at a time: their columns stay in a core's own cache.
+const BATCH_ROWS: usize = 1 << 13;
+
+/// A row group whose checksum holds, decoded batch by batch.
+pub(super) struct GroupReader<'a> {
+    file: &'a TraceFile,
+    group: usize,
+    readers: Vec<ColumnReaderImpl<Int32Type>>,
+    left: usize,
+}
+
+impl GroupReader<'_> {
+    /// Decodes the next rows into `columns`; false when there are no more.
+    pub(super) fn next(&mut self, columns: &mut Columns) -> Result<bool, TraceError> {
+        let wanted = self.left.min(BATCH_ROWS);
+        self.left -= wanted;
+        for (idx, (reader, values)) in self.readers.iter_mut().zip(columns).enumerate() {
+            values.clear();
+            read_column(reader, wanted, values)
+                .map_err(|what| self.file.damaged_column(self.group, idx, &what))?;
+        }
+        Ok(wanted > 0)
+    }
+}
+
+fn read_column(
+    reader: &mut ColumnReaderImpl<Int32Type>,
+    wanted: usize,
+    values: &mut Vec<i32>,
+) -> Result<(), String> {
+    while values.len() < wanted {
+        let missing = wanted - values.len();
+        let (read, _, _) =
+            reader.read_records(missing, None, None, values).map_err(|e| e.to_string())?;
+        if read == 0 {
+            return Err(format!("{missing} values are missing"));
+        }
+    }
+    Ok(())
+}
 
 impl TraceFile {
     /// Opens a trace.
@@ -136,8 +177,12 @@ impl TraceFile {
         TraceError::damaged(&self.path, at.offset, what)
     }
 
-    /// Reads a row group, verifies its checksum and decodes its columns.
-    pub(super) fn read_group(&self, group: usize) -> Result<Columns, TraceError> {
+    fn damaged_column(&self, group: usize, idx: usize, what: &str) -> TraceError {
+        self.damaged(group, &format!("column {:?}: {what}", COLUMNS[idx].name))
+    }
+
+    /// Reads a row group and verifies its checksum.
+    pub(super) fn open_group(&self, group: usize) -> Result<GroupReader<'_>, TraceError> {
         let at = &self.groups[group];
         let mut file = fs_err::File::open(&self.path)?;
         file.seek(SeekFrom::Start(at.offset))?;
@@ -150,39 +195,16 @@ impl TraceFile {
             return Err(self.damaged(group, "the checksum is wrong"));
         }
         let window = Arc::new(Window { start: at.offset, bytes: bytes.into() });
-        let mut columns = Columns::default();
-        for (idx, values) in columns.iter_mut().enumerate() {
-            self.read_column(group, idx, &window, values).map_err(|what| {
-                self.damaged(group, &format!("column {:?}: {what}", COLUMNS[idx].name))
-            })?;
-        }
-        Ok(columns)
-    }
-
-    fn read_column(
-        &self,
-        group: usize,
-        idx: usize,
-        window: &Arc<Window>,
-        values: &mut Vec<i32>,
-    ) -> Result<(), String> {
-        let rows = self.groups[group].rows as usize;
-        let chunk = self.parquet.row_group(group).column(idx);
-        let pages = SerializedPageReader::new(Arc::clone(window), chunk, rows, None)
-            .map_err(|e| e.to_string())?;
-        let descriptor = self.parquet.file_metadata().schema_descr().column(idx);
-        let mut reader: ColumnReaderImpl<Int32Type> =
-            get_typed_column_reader(get_column_reader(descriptor, Box::new(pages)));
-        values.reserve(rows.min(schema::GROUP_ROWS));
-        while values.len() < rows {
-            let wanted = rows - values.len();
-            let (read, _, _) =
-                reader.read_records(wanted, None, None, values).map_err(|e| e.to_string())?;
-            if read == 0 {
-                return Err(format!("{} values, expected {rows}", values.len()));
-            }
-        }
-        Ok(())
+        let left = at.rows as usize;
+        let reader = |idx: usize| {
+            let chunk = self.parquet.row_group(group).column(idx);
+            let pages = SerializedPageReader::new(Arc::clone(&window), chunk, left, None)
+                .map_err(|e| self.damaged_column(group, idx, &e.to_string()))?;
+            let descriptor = self.parquet.file_metadata().schema_descr().column(idx);
+            Ok(get_typed_column_reader(get_column_reader(descriptor, Box::new(pages))))
+        };
+        let readers = (0..COLUMNS.len()).map(reader).collect::<Result<_, TraceError>>()?;
+        Ok(GroupReader { file: self, group, readers, left })
     }
 
     /// Decodes everything and compares it with the trace's digest.
@@ -193,11 +215,11 @@ impl TraceFile {
         let mut digest = Sha256::new();
         digest.update(identity(&self.meta)?);
         for group in 0..self.groups.len() {
-            let columns = self.read_group(group)?;
-            super::shared::Chunk::new(self, group, &columns)?;
-            for row in 0..columns[0].len() {
-                digest.update(cells(&columns, row).bytes());
-            }
+            super::shared::Chunk::new(self, group, |columns| {
+                for row in 0..columns[0].len() {
+                    digest.update(cells(columns, row).bytes());
+                }
+            })?;
         }
         digest.update(json(&self.events)?);
         if hex(&digest.finalize()) != self.digest {

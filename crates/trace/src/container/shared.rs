@@ -135,7 +135,7 @@ impl Inner {
         if let Some(chunk) = &*slot {
             return Ok(Arc::clone(chunk));
         }
-        let chunk = Arc::new(Chunk::new(&self.file, group, &self.file.read_group(group)?)?);
+        let chunk = Arc::new(Chunk::new(&self.file, group, |_| ())?);
         *slot = Some(Arc::clone(&chunk));
         drop(slot);
         self.make_room(group);
@@ -193,50 +193,83 @@ impl ThreadStream for Recorded {
 }
 
 impl Chunk {
-    /// Checks every value and regroups the rows by thread. Rows are handled in runs of one thread,
-    /// space and kind, since recorders write long ones.
+    /// Decodes a row group, checks every value and regroups the rows by thread; `look` sees all
+    /// rows on the way.
     pub(super) fn new(
         file: &TraceFile,
         group: usize,
-        columns: &Columns,
+        mut look: impl FnMut(&Columns),
     ) -> Result<Self, TraceError> {
-        let meta = file.meta();
-        let mut builders: Vec<Builder> = meta.threads.iter().map(|_| Builder::default()).collect();
-        let [thread, space, kind, ..] = columns;
-        let rows = thread.len();
-        let mut row = 0;
-        while row < rows {
-            let bad = |what: &str| file.damaged(group, &format!("row {row}: {what}"));
-            let (owner, mm, flags) = (thread[row], space[row], kind[row]);
-            let Some(builder) = usize::try_from(owner).ok().and_then(|idx| builders.get_mut(idx))
-            else {
-                return Err(bad(&format!(
-                    "thread {owner}, expected one of {}",
-                    meta.threads.len()
-                )));
-            };
-            if flags >= i32::from(op::EVENT) {
-                let event = event(file, columns, row).map_err(|what| bad(&what))?;
-                builder.event(event);
-                row += 1;
-                continue;
-            }
-            let write = i32::from(op::WRITE);
-            let same = |at: &usize| {
-                thread[*at] == owner && space[*at] == mm && (kind[*at] ^ flags) & !write == 0
-            };
-            let end = (row + 1..rows).find(|at| !same(at)).unwrap_or(rows);
-            let id = u16::try_from(mm).ok().map(MmId);
-            let Some((id, pages)) = id.and_then(|id| Some((id, meta.spaces.get(id)?.nr_pages.0)))
-            else {
-                return Err(bad(&format!("space {mm}, expected one of {}", meta.spaces.len())));
-            };
-            check_run(columns, row..end, flags, pages).map_err(|what| bad(&what))?;
-            builder.run(id, flags as u8 & !op::WRITE, columns, row..end);
-            row = end;
+        let mut builders: Vec<Builder> =
+            file.meta().threads.iter().map(|_| Builder::default()).collect();
+        let mut reader = file.open_group(group)?;
+        let mut columns = Columns::default();
+        let mut first = 0;
+        while reader.next(&mut columns)? {
+            regroup(file, &columns, &mut builders).map_err(|(row, what)| {
+                file.damaged(group, &format!("row {}: {what}", first + row))
+            })?;
+            look(&columns);
+            first += columns[0].len();
         }
         Ok(Self { threads: builders.into_iter().map(Builder::finish).collect() })
     }
+}
+
+/// Checks rows and gives them to their threads, in runs of one thread, space and kind, since
+/// recorders write long ones. An error comes with its row.
+fn regroup(
+    file: &TraceFile,
+    columns: &Columns,
+    builders: &mut [Builder],
+) -> Result<(), (usize, String)> {
+    let meta = file.meta();
+    let [thread, space, kind, ..] = columns;
+    let rows = thread.len();
+    let mut row = 0;
+    while row < rows {
+        let bad = |what: String| (row, what);
+        let (owner, mm, flags) = (thread[row], space[row], kind[row]);
+        let nr_threads = builders.len();
+        let builder = usize::try_from(owner).ok().and_then(|idx| builders.get_mut(idx));
+        let builder =
+            builder.ok_or_else(|| bad(format!("thread {owner}, expected one of {nr_threads}")))?;
+        if flags >= i32::from(op::EVENT) {
+            builder.event(event(file, columns, row).map_err(bad)?);
+            row += 1;
+            continue;
+        }
+        let end = run_end(columns, row);
+        let id = u16::try_from(mm).ok().map(MmId);
+        let found = id.and_then(|id| Some((id, meta.spaces.get(id)?.nr_pages.0)));
+        let (id, pages) = found
+            .ok_or_else(|| bad(format!("space {mm}, expected one of {}", meta.spaces.len())))?;
+        check_run(columns, row..end, flags, pages).map_err(bad)?;
+        builder.run(id, flags as u8 & !op::WRITE, columns, row..end);
+        row = end;
+    }
+    Ok(())
+}
+
+/// Where the rows end that have the thread, the space and the kind of `row`, but for writing.
+fn run_end(columns: &Columns, row: usize) -> usize {
+    const LANES: usize = 16;
+    let [thread, space, kind, ..] = columns;
+    let (owner, mm, flags) = (thread[row], space[row], kind[row]);
+    let differs = |thread: i32, space: i32, kind: i32| {
+        (thread ^ owner) | (space ^ mm) | ((kind ^ flags) & !i32::from(op::WRITE))
+    };
+    // Many rows at once, as vectors, until some of them differ.
+    let (threads, _) = thread[row..].as_chunks::<LANES>();
+    let (spaces, _) = space[row..].as_chunks::<LANES>();
+    let (kinds, _) = kind[row..].as_chunks::<LANES>();
+    let all = threads.iter().zip(spaces).zip(kinds);
+    let same = all.take_while(|((thread, space), kind)| {
+        (0..LANES).fold(0, |any, at| any | differs(thread[at], space[at], kind[at])) == 0
+    });
+    let start = row + same.count() * LANES;
+    let other = (start..thread.len()).find(|at| differs(thread[*at], space[*at], kind[*at]) != 0);
+    other.unwrap_or(thread.len())
 }
 
 /// Checks a run of accesses as a whole; the first row that is wrong need not be named exactly.
@@ -250,14 +283,20 @@ fn check_run(
     if !(0..8).contains(&flags) {
         return Err(format!("op {flags} is unknown"));
     }
+    let (page, fills, evictions) = (&page[run.clone()], &fills[run.clone()], &evictions[run]);
     // As unsigned numbers, so that negative ones are too large as well.
     let largest = |values: &[i32]| values.iter().fold(0, |most, value| most.max(*value as u32));
-    let page = largest(&page[run.clone()]);
-    if u64::from(page) >= nr_pages {
+    // Quicker than the largest: some sign bit is set when a page is negative or beyond the last.
+    let last = i32::try_from(nr_pages.saturating_sub(1)).unwrap_or(i32::MAX);
+    let signs = page.iter().fold(0, |any, page| any | page | last.wrapping_sub(*page));
+    if (signs < 0 || nr_pages == 0) && u64::from(largest(page)) >= nr_pages {
+        let page = largest(page);
         return Err(format!("page {page} at or after it, expected less than {nr_pages}"));
     }
-    let lines = largest(&fills[run.clone()]).max(largest(&evictions[run]));
-    if lines > 127 {
+    let bits =
+        fills.iter().zip(evictions).fold(0, |any, (fills, evictions)| any | fills | evictions);
+    if bits & !i32::from(Traffic::MAX_LINES) != 0 {
+        let lines = largest(fills).max(largest(evictions));
         return Err(format!("{lines} lines at or after it, expected at most 127"));
     }
     Ok(())
