@@ -67,9 +67,18 @@ impl NodeMask {
     pub fn nth(self, k: usize) -> Option<NodeId> {
         // Most sets are all nodes from the first one on: there the k-th is node k.
         if self.0 & self.0.wrapping_add(1) == 0 {
-            return (k < self.len()).then_some(NodeId(k as u8));
+            return (k < 64 && self.0 >> k & 1 == 1).then_some(NodeId(k as u8));
         }
         self.iter().nth(k)
+    }
+
+    /// The node whose turn it is at `offset` when all take turns, `None` of an empty set.
+    pub fn turn(self, offset: u64) -> Option<NodeId> {
+        // A set of one node needs no division.
+        if self.0 & self.0.wrapping_sub(1) == 0 {
+            return (self.0 != 0).then_some(NodeId(self.0.trailing_zeros() as u8));
+        }
+        self.nth((offset % self.len() as u64) as usize)
     }
 }
 
@@ -199,6 +208,24 @@ mod tests {
         assert_eq!(mask.nth(1), Some(NodeId(5)));
         assert_eq!(mask.nth(3), None);
         assert_eq!(NodeMask::first(64).len(), 64);
+        let whole = NodeMask::first(3);
+        assert_eq!(
+            [0, 2, 3, 64].map(|k| whole.nth(k)),
+            [Some(NodeId(0)), Some(NodeId(2)), None, None]
+        );
+        assert_eq!(NodeMask::first(64).nth(63), Some(NodeId(63)));
+    }
+
+    #[test]
+    fn nodes_take_turns() {
+        let turns = |mask: NodeMask| [0, 1, 5].map(|offset| mask.turn(offset).map(|node| node.0));
+        assert_eq!(
+            turns([5, 0, 63].map(NodeId).into_iter().collect()),
+            [Some(0), Some(5), Some(63)]
+        );
+        assert_eq!(turns(NodeMask::first(4)), [Some(0), Some(1), Some(1)]);
+        assert_eq!(turns(NodeMask::only(NodeId(7))), [Some(7); 3]);
+        assert_eq!(turns(NodeMask::EMPTY), [None; 3]);
     }
 
     #[test]

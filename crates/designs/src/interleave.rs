@@ -20,9 +20,9 @@ pub struct Interleave {
 
 impl Placement for Interleave {
     fn alloc_policy(&mut self, _cx: &mut Cx<'_>, request: &AllocRequest) -> Option<Mempolicy> {
-        let nr = self.nodes.len() as u64;
-        let turn = u64::from(request.page) / request.pages.0 % nr;
-        self.nodes.nth(turn as usize).map(|node| Mempolicy::Interleave(NodeMask::only(node)))
+        // In thirty-two bits, where a division is faster.
+        let turn = request.page / request.pages.0 as u32;
+        self.nodes.turn(turn.into()).map(|node| Mempolicy::Interleave(NodeMask::only(node)))
     }
 }
 

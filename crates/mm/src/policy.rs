@@ -63,7 +63,7 @@ impl Mempolicy {
             Self::Interleave(nodes) => {
                 let turn = match cursor {
                     Some(cursor) => cursor.next_of(*nodes),
-                    None => nodes.nth((offset % nodes.len().max(1) as u64) as usize),
+                    None => nodes.turn(offset),
                 };
                 Wanted { node: turn.unwrap_or(local), interleaved: turn.is_some(), ..plain }
             }

@@ -31,6 +31,6 @@ mod step;
 mod thread;
 mod world;
 
-pub use replay::{BLOCK, Gathered, Seen, run_sweep};
+pub use replay::{BLOCK, Count, Gathered, Seen, run_sweep};
 pub use spec::{EngineKnobs, Progress, RunSpec, SimError};
 pub use world::run;

@@ -20,43 +20,68 @@ use trace::Traffic;
 /// Most accesses of a block: their number fits in eight bits, their lines in sixteen.
 pub const BLOCK: usize = 240;
 
-/// What a block saw, by class of access (node, read or write): accesses in the upper half of each
-/// word, lines in the lower.
+/// Accesses, in the upper half, and lines, in the lower half: one addition adds both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count(u64);
+
+impl Count {
+    fn new(accesses: u64, lines: u64) -> Self {
+        Self(accesses << 32 | lines)
+    }
+
+    /// Accesses.
+    pub fn accesses(self) -> u64 {
+        self.0 >> 32
+    }
+
+    /// Lines they moved.
+    pub fn lines(self) -> u64 {
+        self.0 & 0xffff_ffff
+    }
+}
+
+impl std::ops::Add for Count {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        Self(self.0 + other.0)
+    }
+}
+
+impl std::ops::AddAssign for Count {
+    fn add_assign(&mut self, other: Self) {
+        *self = *self + other;
+    }
+}
+
+/// What a block saw, by class of access: node, read or write.
 #[derive(Clone, Debug)]
 pub struct Seen {
     /// Reads and writes of each node.
-    table: [[u64; 2]; MAX_NODES],
+    table: [[Count; 2]; MAX_NODES],
     /// Nodes that have counts.
     nodes: NodeMask,
 }
 
 impl Default for Seen {
     fn default() -> Self {
-        Self { table: [[0; 2]; MAX_NODES], nodes: NodeMask::EMPTY }
+        Self { table: [[Count::default(); 2]; MAX_NODES], nodes: NodeMask::EMPTY }
     }
 }
 
 impl Seen {
-    /// Accesses and lines of a node's reads (`write` false) or writes.
-    pub fn of(&self, node: usize, write: bool) -> (u64, u64) {
-        split(self.table[node][usize::from(write)])
-    }
-
-    /// Takes all counts: of each node the accesses and lines of reads, then of writes.
-    pub fn drain(&mut self) -> impl Iterator<Item = (NodeId, [(u64, u64); 2])> {
+    /// Takes all counts: of each node those of reads, then of writes.
+    pub fn drain(&mut self) -> impl Iterator<Item = (NodeId, [Count; 2])> {
         let table = &mut self.table;
         let nodes = std::mem::replace(&mut self.nodes, NodeMask::EMPTY);
-        nodes.iter().map(|node| (node, std::mem::take(&mut table[node.idx()]).map(split)))
+        nodes.iter().map(|node| (node, std::mem::take(&mut table[node.idx()])))
     }
 
-    fn add(&mut self, node: NodeId, write: bool, accesses: u64, lines: u64) {
+    fn add(&mut self, node: NodeId, counts: [Count; 2]) {
         self.nodes.insert(node);
-        self.table[node.idx()][usize::from(write)] += accesses << 32 | lines;
+        let of_node = &mut self.table[node.idx()];
+        of_node[0] += counts[0];
+        of_node[1] += counts[1];
     }
-}
-
-fn split(word: u64) -> (u64, u64) {
-    (word >> 32, word & 0xffff_ffff)
 }
 
 /// Bits of an entry that a block decides on: its flags and its node.
@@ -346,10 +371,8 @@ impl Gathered {
             };
             let sums = [false, true].map(&mut sum_of);
             if sums != [0, 0] {
-                let split = |sum: u32| (u64::from(sum & 255), u64::from(sum >> 8));
-                let ((reads, read), (writes, written)) = (split(sums[0]), split(sums[1]));
-                seen.add(node_of(node), false, reads, read);
-                seen.add(node_of(node), true, writes, written);
+                let count = |sum: u32| Count::new(u64::from(sum & 255), u64::from(sum >> 8));
+                seen.add(node_of(node), sums.map(count));
             }
             subset = subset.wrapping_sub(varying) & varying;
             if subset == 0 {
@@ -386,9 +409,9 @@ impl Sums {
     }
 
     fn store(self, node: NodeId, accesses: usize, seen: &mut Seen) {
-        let (reads, read) = (accesses as u64 - u64::from(self.writes), self.lines - self.written);
-        seen.add(node, false, reads, read.into());
-        seen.add(node, true, self.writes.into(), self.written.into());
+        let reads = accesses as u64 - u64::from(self.writes);
+        let read = Count::new(reads, (self.lines - self.written).into());
+        seen.add(node, [read, Count::new(self.writes.into(), self.written.into())]);
     }
 }
 
@@ -427,7 +450,9 @@ pub fn run_sweep(ptes: &mut [Pte], page: u32, nr: u32, traffic: Traffic, seen: &
             pte.0 |= wanted;
         }
         let step = if pte.has(Pte::HUGE) { ((at | 511) + 1).min(end) - at } else { 1 };
-        seen.add(pte.node(), write, u64::from(step), u64::from(step) * lines);
+        let mut counts = [Count::default(); 2];
+        counts[usize::from(write)] = Count::new(u64::from(step), u64::from(step) * lines);
+        seen.add(pte.node(), counts);
         at += step;
     }
     at - page
@@ -451,13 +476,15 @@ mod tests {
             if traffic.is_write() {
                 *pte = pte.with(Pte::DIRTY);
             }
-            seen.add(pte.node(), traffic.is_write(), 1, u64::from(traffic.lines()));
+            let mut counts = [Count::default(); 2];
+            counts[usize::from(traffic.is_write())] = Count::new(1, traffic.lines().into());
+            seen.add(pte.node(), counts);
         }
         page.len()
     }
 
-    fn counts(seen: &Seen) -> Vec<[(u64, u64); 2]> {
-        (0..MAX_NODES).map(|node| [seen.of(node, false), seen.of(node, true)]).collect()
+    fn counts(seen: &Seen) -> Vec<(NodeId, [Count; 2])> {
+        seen.clone().drain().collect()
     }
 
     /// Pages on `nodes` by turns.
@@ -522,6 +549,7 @@ mod tests {
         let mut ptes = vec![Pte::mapped(FolioId(0), NodeId(1), true); 512];
         let mut seen = Seen::default();
         assert_eq!(run_sweep(&mut ptes, 100, 412, Traffic::new(64, 0, true), &mut seen), 412);
-        assert_eq!(seen.of(1, true), (412, 412 * 64));
+        let counts = [Count::default(), Count::new(412, 412 * 64)];
+        assert_eq!(seen.drain().collect::<Vec<_>>(), [(NodeId(1), counts)]);
     }
 }

@@ -8,7 +8,7 @@ use mm::Pte;
 use sched::Leave;
 use trace::{Advice, Event, Step};
 
-use crate::replay::{BLOCK, run_sweep};
+use crate::replay::{BLOCK, Count, run_sweep};
 use crate::thread::{Activity, Role, User, WaitFor};
 use crate::world::{Barrier, World, cx, policy_of, vma_of};
 
@@ -197,36 +197,34 @@ impl World {
         let thread = &mut self.threads[task];
         let Role::User(user) = &mut thread.role else { return 0.0 };
         let (mut local_ns, mut remote_ns, mut queue_ns) = (0.0, 0.0, 0.0);
-        let (mut all_lines, mut all_accesses, mut local_lines, mut local_accesses) = (0, 0, 0, 0);
+        let (mut local_count, mut remote_count) = (Count::default(), Count::default());
         let rates = &thread.rates;
         for (node, counts) in user.seen.drain() {
             let (idle, queue) = (rates.idle_ns[node.idx()], rates.queue_ns[node.idx()]);
             let of_node = &mut thread.epoch_seen[node.idx()];
-            let is_local = node == local;
-            let (mut moved, mut touched, mut idle_ns) = (0, 0, [0.0; 2]);
-            for (kind, (accesses, lines)) in counts.into_iter().enumerate() {
+            let mut idle_ns = [0.0; 2];
+            for (kind, count) in counts.into_iter().enumerate() {
                 // As a signed number: that conversion is an instruction, the other one is several.
-                let lines_f = lines as i64 as f64;
+                let lines_f = count.lines() as i64 as f64;
                 queue_ns += lines_f * queue;
                 idle_ns[kind] = lines_f * idle;
-                of_node[kind] += lines;
-                moved += lines;
-                touched += accesses;
+                of_node[kind] += count.lines();
             }
-            let sum = if is_local { &mut local_ns } else { &mut remote_ns };
-            *sum = *sum + idle_ns[0] + idle_ns[1];
-            all_lines += moved;
-            all_accesses += touched;
-            local_lines += if is_local { moved } else { 0 };
-            local_accesses += if is_local { touched } else { 0 };
+            let (ns, sum) = if node == local {
+                (&mut local_ns, &mut local_count)
+            } else {
+                (&mut remote_ns, &mut remote_count)
+            };
+            *ns = *ns + idle_ns[0] + idle_ns[1];
+            *sum += counts[0] + counts[1];
         }
-        thread.lines_local += local_lines;
-        thread.lines_remote += all_lines - local_lines;
-        self.vmstat[Vm::sim_lines_local] += local_lines;
-        self.vmstat[Vm::sim_lines_remote] += all_lines - local_lines;
-        self.vmstat[Vm::sim_accesses_local] += local_accesses;
-        self.vmstat[Vm::sim_accesses_remote] += all_accesses - local_accesses;
-        self.vmstat[Vm::sim_accesses] += all_accesses;
+        thread.lines_local += local_count.lines();
+        thread.lines_remote += remote_count.lines();
+        self.vmstat[Vm::sim_lines_local] += local_count.lines();
+        self.vmstat[Vm::sim_lines_remote] += remote_count.lines();
+        self.vmstat[Vm::sim_accesses_local] += local_count.accesses();
+        self.vmstat[Vm::sim_accesses_remote] += remote_count.accesses();
+        self.vmstat[Vm::sim_accesses] += (local_count + remote_count).accesses();
         let took = local_ns + remote_ns + queue_ns + think_ns;
         let exact = took + thread.rounding_ns;
         // Through signed numbers, as above.
@@ -433,6 +431,29 @@ impl World {
             if let Some(span) = self.stop_after {
                 self.time_up_at(from + span);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{MOST_POINTS, sum_of};
+
+    proptest! {
+        #[test]
+        fn sums_are_exact(
+            numbers in prop::collection::vec(0u32..1000, 0..=MOST_POINTS),
+            large in prop::collection::vec((any::<u32>(), any::<prop::sample::Index>()), 0..2),
+        ) {
+            let mut numbers = numbers;
+            for (number, at) in large.iter().filter(|_| !numbers.is_empty()).collect::<Vec<_>>() {
+                let at = at.index(numbers.len());
+                numbers[at] = *number;
+            }
+            let exact: u64 = numbers.iter().map(|number| u64::from(*number)).sum();
+            prop_assert_eq!(sum_of(&numbers), exact);
         }
     }
 }
