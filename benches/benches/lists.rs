@@ -14,7 +14,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use base::{Zipf, stream};
-use benches::pressure::{self, Kind};
+use benches::pressure::{self, Engine, Kind};
 use benches::{is_large, is_smoke};
 use reclaim::textbook::{Clock, POLICIES, Replacement, Setting, Textbook, find, knobs};
 
@@ -140,7 +140,8 @@ fn replay_file(path: &str) {
     let requests = read_stream(path);
     let setting = Setting::of(&requests, capacity);
     if policy == "guest" {
-        let (mut guest, region) = pressure::guest(setting.nr_pages, capacity, Kind::File);
+        let (mut guest, region) =
+            pressure::guest(setting.nr_pages, capacity, Kind::File, Engine::Classic);
         let replay_started = Instant::now();
         let misses = pressure::replay(&mut guest, region, &requests, Kind::File);
         let ended = Instant::now();

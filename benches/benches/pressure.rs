@@ -1,8 +1,9 @@
-//! What does an access cost while memory is short, in the guest with the classic engine and a memory
-//! cgroup, beside a bare loop over the same kind of lists? Zipf 0.99, a tenth of the pages fits.
+//! What does an access cost while memory is short, in the guest with a memory cgroup and the classic
+//! or the multi-generation engine, beside a bare loop over active and inactive lists? Zipf 0.99, a
+//! tenth of the pages fits.
 //!
 //! `NUMALAB_BENCH_LARGE=1` uses 64 M pages. `NUMALAB_PAGES` and `NUMALAB_ROWS` set others, for profiles;
-//! with `NUMALAB_ONLY` (`file`, `anon` or `bare`) just that is replayed, once.
+//! with `NUMALAB_ONLY` (the name of a row) just that is replayed, once.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints what it measures")]
 
@@ -10,7 +11,7 @@ use std::env;
 use std::hint::black_box;
 
 use base::{Zipf, stream};
-use benches::pressure::{Kind, TwoLists, guest, replay};
+use benches::pressure::{Engine, Kind, TwoLists, guest, replay};
 use benches::{is_large, is_smoke};
 
 struct Inputs {
@@ -49,7 +50,8 @@ fn inputs() -> Inputs {
 fn measure(inputs: &Inputs, what: &str) -> (f64, u64) {
     let Inputs { nr_pages, warm_up, requests } = inputs;
     let capacity = nr_pages / 10;
-    let kind = if what == "anon" { Kind::Anon } else { Kind::File };
+    let kind = if what.ends_with("anon") { Kind::Anon } else { Kind::File };
+    let engine = if what.starts_with("mglru") { Engine::Mglru } else { Engine::Classic };
     if what == "bare" {
         let mut lists = TwoLists::new(*nr_pages, capacity);
         lists.replay(warm_up);
@@ -57,7 +59,7 @@ fn measure(inputs: &Inputs, what: &str) -> (f64, u64) {
         let misses = black_box(lists.replay(requests));
         return ((cpu_ns() - started) as f64, misses);
     }
-    let (mut guest, region) = guest(*nr_pages, capacity, kind);
+    let (mut guest, region) = guest(*nr_pages, capacity, kind, engine);
     replay(&mut guest, region, warm_up, kind);
     let started = cpu_ns();
     let misses = black_box(replay(&mut guest, region, requests, kind));
@@ -74,10 +76,10 @@ fn main() {
     }
     let rounds = if is_smoke() || is_large() { 1 } else { 5 };
     println!("pages {}, a tenth fits, accesses {rows}, medians of {rounds}", inputs.nr_pages);
-    println!("{:>6} {:>10} {:>12} {:>14}", "", "ns", "misses", "bare / this");
-    let mut times = [Vec::new(), Vec::new(), Vec::new()];
-    let mut misses = [0; 3];
-    let names = ["bare", "file", "anon"];
+    println!("{:>10} {:>10} {:>12} {:>14}", "", "ns", "misses", "bare / this");
+    let names = ["bare", "file", "anon", "mglru-file", "mglru-anon"];
+    let mut times = [const { Vec::new() }; 5];
+    let mut misses = [0; 5];
     for _ in 0..rounds {
         for (place, what) in names.into_iter().enumerate() {
             let (ns, missed) = measure(&inputs, what);
@@ -89,8 +91,8 @@ fn main() {
         times.sort_by(f64::total_cmp);
         times[rounds / 2]
     });
-    for place in 0..3 {
+    for place in 0..names.len() {
         let (ns, ratio) = (medians[place], medians[0] / medians[place]);
-        println!("{:>6} {ns:>10.2} {:>12} {ratio:>14.2}", names[place], misses[place]);
+        println!("{:>10} {ns:>10.2} {:>12} {ratio:>14.2}", names[place], misses[place]);
     }
 }

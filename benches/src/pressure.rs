@@ -3,8 +3,17 @@
 use reclaim::guest::{Backing, Config, Costs, Group, Guest, Knobs, Policy, SwapDevice, ZoneConfig};
 use reclaim::list::{List, Lists};
 
-/// Accesses that are warmed at once.
+/// Accesses of the bare lists that are warmed at once.
 const BLOCK: usize = 64;
+
+/// The kernel's two engines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// Active and inactive lists.
+    Classic,
+    /// Generations.
+    Mglru,
+}
 
 /// What the pages of a replay are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,9 +24,9 @@ pub enum Kind {
     Anon,
 }
 
-/// A guest of one node with the classic engine, whose one group may hold `capacity` pages of a region
-/// of `nr_pages`, with the region.
-pub fn guest(nr_pages: u32, capacity: u32, kind: Kind) -> (Guest, u32) {
+/// A guest of one node whose one group may hold `capacity` pages of a region of `nr_pages`, with the
+/// region.
+pub fn guest(nr_pages: u32, capacity: u32, kind: Kind, engine: Engine) -> (Guest, u32) {
     let managed = u64::from(nr_pages) + u64::from(capacity) + (1 << 16);
     let zone = ZoneConfig {
         class: 2,
@@ -47,7 +56,8 @@ pub fn guest(nr_pages: u32, capacity: u32, kind: Kind) -> (Guest, u32) {
     };
     let pages = if kind == Kind::Anon { u64::from(nr_pages) + 2 } else { 0 };
     let swap = SwapDevice { pages, ..SwapDevice::default() };
-    let knobs = Knobs { swappiness: 60, ..Knobs::default() };
+    let lru_gen = if engine == Engine::Mglru { 7 } else { 0 };
+    let knobs = Knobs { swappiness: 60, lru_gen, ..Knobs::default() };
     let mut guest = Guest::new(config, knobs, swap);
     let max = u64::from(capacity);
     let group = Group {
