@@ -11,6 +11,7 @@ use super::shadow::Shadow;
 use super::stat::{ACTIVATE, REFAULT, RESTORE};
 use super::state::{Guest, OFF, flag};
 use super::vmscan::ScanControl;
+use super::zone::Zone;
 use aging::{age, look_around, should_age};
 use control::tier;
 use evict::evict;
@@ -35,49 +36,49 @@ fn list_of(generation: usize, kind: usize, class: usize) -> usize {
 
 impl Engine for Mglru {
     fn insert(&self, guest: &mut Guest, folio: u32, rotated: bool) {
-        let lruvec = guest.lruvec_of(folio);
-        let kind = guest.folios.kind(folio);
+        let record = &mut guest.folios[folio];
+        let Zone { node, class, .. } = guest.zones[record.zone as usize];
+        let (kind, nr) = (record.kind(), i64::from(record.nr));
+        let lruvec = record.memcg as usize * guest.nodes.len() + node;
         let lrugen = &guest.lruvecs[lruvec].generations;
         let (max, min) = (lrugen.max_seq, lrugen.min_seq[kind]);
-        let waiting = guest.folios.has(folio, flag::RECLAIM)
-            && guest.folios.has(folio, flag::DIRTY | flag::WRITEBACK);
-        let seq = if guest.folios.has(folio, flag::ACTIVE) {
-            guest.folios[folio].refs = 0;
-            guest.folios.clear(folio, flag::REFERENCED);
+        let waiting = record.has(flag::RECLAIM) && record.has(flag::DIRTY | flag::WRITEBACK);
+        let seq = if record.has(flag::ACTIVE) {
+            record.refs = 0;
+            record.flags &= !flag::REFERENCED;
             max
-        } else if (kind == 0 && !guest.folios.has(folio, flag::SWAPCACHE)) || waiting {
+        } else if (kind == 0 && !record.has(flag::SWAPCACHE)) || waiting {
             max - 1
         } else if rotated || min + MIN_GENS >= max {
             min
         } else {
             min + 1
         };
-        guest.folios.clear(folio, flag::ACTIVE);
+        record.flags &= !flag::ACTIVE;
         let generation = (seq % 4) as usize;
-        guest.folios[folio].generation = generation as u8;
-        guest.count_generation(lruvec, folio, kind, generation, 1);
-        let place = list_of(generation, kind, guest.class_of(folio));
+        let place = list_of(generation, kind, class);
+        (record.generation, record.on) = (generation as u8, place as u8);
+        guest.count_generation(lruvec, (generation, kind, class), nr);
         let list = Guest::list(lruvec, place);
         if rotated {
             guest.lists.push_back(list, folio);
         } else {
             guest.lists.push_front(list, folio);
         }
-        guest.folios[folio].on = place as u8;
     }
 
     fn remove(&self, guest: &mut Guest, folio: u32, reclaiming: bool) {
-        let lruvec = guest.lruvec_of(folio);
-        let kind = guest.folios.kind(folio);
-        let generation = guest.folios[folio].generation as usize;
+        let record = &mut guest.folios[folio];
+        let Zone { node, class, .. } = guest.zones[record.zone as usize];
+        let (kind, nr) = (record.kind(), i64::from(record.nr));
+        let lruvec = record.memcg as usize * guest.nodes.len() + node;
+        let generation = std::mem::replace(&mut record.generation, OFF) as usize;
+        let place = std::mem::replace(&mut record.on, OFF) as usize;
         if !reclaiming && guest.lruvecs[lruvec].generations.is_young(generation) {
-            guest.folios.set(folio, flag::ACTIVE);
+            record.flags |= flag::ACTIVE;
         }
-        guest.count_generation(lruvec, folio, kind, generation, -1);
-        guest.folios[folio].generation = OFF;
-        let place = guest.folios[folio].on as usize;
+        guest.count_generation(lruvec, (generation, kind, class), -nr);
         guest.lists.del(Guest::list(lruvec, place), folio);
-        guest.folios[folio].on = OFF;
     }
 
     fn mark_accessed(&self, guest: &mut Guest, folio: u32) {
@@ -145,31 +146,32 @@ fn used(guest: &Guest, folio: u32) -> u32 {
 }
 
 impl Guest {
+    /// Counts pages of a generation, type and zone class.
+    #[inline]
     fn count_generation(
         &mut self,
         lruvec: usize,
-        folio: u32,
-        kind: usize,
-        generation: usize,
-        sign: i64,
+        (generation, kind, class): (usize, usize, usize),
+        by: i64,
     ) {
-        let class = self.class_of(folio);
-        let by = sign * i64::from(self.folios[folio].nr);
-        self.lruvecs[lruvec].generations.nr[generation][kind][class] += by;
-        let active = self.lruvecs[lruvec].generations.is_young(generation);
-        self.resize(lruvec, kind * 2 + usize::from(active), class, by);
+        let lruvec = &mut self.lruvecs[lruvec];
+        lruvec.generations.nr[generation][kind][class] += by;
+        let list = kind * 2 + usize::from(lruvec.generations.is_young(generation));
+        lruvec.size[list][class] += by;
+        self.node_size[lruvec.node as usize][list] += by;
     }
 
     /// Changes the generation that a folio says it is of; it moves when eviction meets it.
     fn set_generation(&mut self, lruvec: usize, folio: u32, to: usize) {
-        let kind = self.folios.kind(folio);
-        let from = self.folios[folio].generation as usize;
-        self.folios[folio].refs = 0;
-        self.folios.clear(folio, flag::REFERENCED | flag::WORKINGSET);
+        let record = &mut self.folios[folio];
+        record.refs = 0;
+        record.flags &= !(flag::REFERENCED | flag::WORKINGSET);
+        let from = std::mem::replace(&mut record.generation, to as u8) as usize;
         if from != to {
-            self.count_generation(lruvec, folio, kind, from, -1);
-            self.folios[folio].generation = to as u8;
-            self.count_generation(lruvec, folio, kind, to, 1);
+            let (kind, nr) = (record.kind(), i64::from(record.nr));
+            let class = self.zones[record.zone as usize].class;
+            self.count_generation(lruvec, (from, kind, class), -nr);
+            self.count_generation(lruvec, (to, kind, class), nr);
         }
     }
 

@@ -287,13 +287,21 @@ impl Guest {
         self.procs[process as usize].used = true;
     }
 
-    /// Whether an entry is present and its accessed bit is set.
+    /// The first of some entries that is present and has its accessed bit set.
     #[inline]
-    pub(super) fn is_young(&self, vma: usize, index: usize) -> bool {
-        let entry = self.vmas[vma].ptes.get(index).copied().unwrap_or(0);
+    pub(super) fn next_young(&self, vma: usize, entries: Range<usize>) -> Option<usize> {
+        let first = entries.start;
+        let ptes = &self.vmas[vma].ptes[entries];
+        if self.outside.attached {
+            let mut places = ptes.iter().zip(first..);
+            return places.find(|(pte, at)| self.is_lent_young(vma, *at, **pte)).map(|(_, at)| at);
+        }
+        pte::first_young(ptes).map(|place| first + place)
+    }
+
+    fn is_lent_young(&self, vma: usize, index: usize, entry: u8) -> bool {
         entry & pte::PRESENT != 0
-            && (entry & pte::YOUNG != 0
-                || self.outside.attached && self.outside.is_young(vma, index, entry))
+            && (entry & pte::YOUNG != 0 || self.outside.is_young(vma, index, entry))
     }
 
     /// Clears an entry's accessed bit, if it is present, and says whether it was set.

@@ -170,10 +170,9 @@ fn walk_region(
     let object = guest.vmas[vma].object as usize;
     guest.now += guest.config.costs.pte_ns * (last - first) as u64;
     let mut young = 0;
-    for index in first..last {
-        if !guest.is_young(vma, index) {
-            continue;
-        }
+    let mut from = first;
+    while let Some(index) = guest.next_young(vma, from..last) {
+        from = index + 1;
         guest.now += guest.config.costs.walk_ns;
         let folio = guest.objects[object].pages[index].folio();
         if folio == NONE || guest.folios[folio].memcg as usize != lruvec / guest.nr_nodes() {
@@ -241,8 +240,10 @@ fn neighbours(guest: &mut Guest, lruvec: usize, vma: usize, index: usize) {
     let max_seq = guest.lruvecs[lruvec].generations.max_seq;
     let to = (max_seq % 4) as usize;
     let mut young = 1;
-    for near in first..last {
-        if near == index || !guest.is_young(vma, near) {
+    let mut from = first;
+    while let Some(near) = guest.next_young(vma, from..last) {
+        from = near + 1;
+        if near == index {
             continue;
         }
         let other = guest.objects[object].pages[near].folio();

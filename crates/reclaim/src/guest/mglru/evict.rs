@@ -39,6 +39,7 @@ pub(super) fn evict(
         }
         batch = clean;
     }
+    guest.batch = batch;
     scanned
 }
 
@@ -112,10 +113,11 @@ fn scan(
     kind: usize,
     limit: usize,
 ) -> (u64, Vec<u32>) {
-    let mut taken = Vec::new();
     if guest.lruvecs[lruvec].generations.count(kind) == MIN_GENS {
-        return (0, taken);
+        return (0, Vec::new());
     }
+    let mut taken = std::mem::take(&mut guest.batch);
+    taken.clear();
     let oldest = guest.lruvecs[lruvec].generations.oldest(kind);
     let (mut scanned, mut sorted, mut isolated) = (0, 0, 0);
     let mut remaining = MAX_BATCH;
@@ -130,13 +132,12 @@ fn scan(
             } else {
                 let engine = guest.engine;
                 engine.remove(guest, folio, true);
-                let folios = &mut guest.folios;
-                folios.set(folio, flag::ISOLATED);
-                if !folios.has(folio, flag::REFERENCED) {
-                    folios[folio].refs = 0;
-                    folios.clear(folio, flag::WORKINGSET);
+                let record = &mut guest.folios[folio];
+                if !record.has(flag::REFERENCED) {
+                    record.refs = 0;
+                    record.flags &= !flag::WORKINGSET;
                 }
-                folios.clear(folio, flag::REFERENCED | flag::RECLAIM);
+                record.flags = record.flags & !(flag::REFERENCED | flag::RECLAIM) | flag::ISOLATED;
                 taken.push(folio);
                 isolated += nr;
             }
