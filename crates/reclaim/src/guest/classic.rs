@@ -143,7 +143,7 @@ impl Engine for Classic {
 
 impl Guest {
     /// Clears the accessed bits of all mappings of a folio and counts those that were set.
-    #[inline]
+    #[inline(always)]
     pub(super) fn take_young(&mut self, folio: u32, target: u16) -> u32 {
         let Folio { object, index, mapped, .. } = self.folios[folio];
         if mapped == 0 {

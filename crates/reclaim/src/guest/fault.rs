@@ -225,7 +225,7 @@ impl Guest {
     }
 
     /// A folio's record, with room for its links.
-    #[inline]
+    #[inline(always)]
     pub(super) fn new_folio(
         &mut self,
         object: u32,
@@ -244,7 +244,7 @@ impl Guest {
     }
 
     /// Counts a folio's pages among its group's resident ones.
-    #[inline]
+    #[inline(always)]
     pub(super) fn note_resident(&mut self, folio: u32, by: i64) {
         let record = &self.folios[folio];
         let memcg = record.memcg;
@@ -289,7 +289,7 @@ impl Guest {
     }
 
     /// Maps a folio's page, young.
-    #[inline]
+    #[inline(always)]
     pub(super) fn install(&mut self, vma: usize, index: u32, folio: u32, write: bool) {
         let record = &mut self.folios[folio];
         record.mapped += 1;

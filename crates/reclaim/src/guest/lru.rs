@@ -21,7 +21,7 @@ pub(super) enum Cold {
 
 impl Guest {
     /// Queues a new folio for its list.
-    #[inline]
+    #[inline(always)]
     pub(super) fn lru_add(&mut self, folio: u32) {
         let record = &mut self.folios[folio];
         if self.is_mglru && self.in_fault && !record.has(flag::UNEVICTABLE) {

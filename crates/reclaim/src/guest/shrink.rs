@@ -212,7 +212,7 @@ impl Guest {
     }
 
     /// Takes a clean, unmapped folio out of its object, leaving a shadow.
-    #[inline]
+    #[inline(always)]
     pub(super) fn free_evicted(&mut self, folio: u32, target: u16) {
         let engine = self.engine;
         let shadow = engine.evict(self, folio, target);
@@ -232,7 +232,7 @@ impl Guest {
     }
 
     /// Gives a folio that is off its list back: uncharges it, frees its page.
-    #[inline]
+    #[inline(always)]
     pub(super) fn release_folio(&mut self, folio: u32) {
         let Folio { memcg, nr, zone, .. } = self.folios[folio];
         self.note_resident(folio, -i64::from(nr));
@@ -242,7 +242,7 @@ impl Guest {
     }
 
     /// Removes all page table entries of a folio.
-    #[inline]
+    #[inline(always)]
     pub(super) fn unmap_all(&mut self, folio: u32) {
         let Folio { object, index: first, nr, mapped, .. } = self.folios[folio];
         if mapped == 0 {

@@ -120,7 +120,7 @@ impl Zone {
     }
 
     /// Gives a page to a CPU's list, which is emptied in part when it is full.
-    #[inline]
+    #[inline(always)]
     pub(super) fn free_page(&mut self, cpu: usize, kswapd_runs: bool) {
         let (batch, below_high) = (self.batch, self.below_high);
         let list = &mut self.lists[cpu];
@@ -279,13 +279,13 @@ impl Guest {
         None
     }
 
-    #[inline]
+    #[inline(always)]
     fn alloc_from(&mut self, wanted: Wanted, may_reclaim: bool) -> Option<usize> {
         self.take_first(wanted).or_else(|| self.alloc_slowly(wanted, may_reclaim))
     }
 
     /// The usual case: the nearest zone has plenty, and the CPU's list a page of it.
-    #[inline]
+    #[inline(always)]
     fn take_first(&mut self, wanted: Wanted) -> Option<usize> {
         let index = *self.fallback[wanted.head].first()?;
         let zone = &mut self.zones[index];
@@ -414,7 +414,7 @@ impl Guest {
     }
 
     /// Gives pages back to the current CPU's list of their zone.
-    #[inline]
+    #[inline(always)]
     pub(super) fn free_to_zone(&mut self, zone: usize, pages: u64) {
         let zone = &mut self.zones[zone];
         if pages > 1 {
