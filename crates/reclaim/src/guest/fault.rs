@@ -72,8 +72,11 @@ impl Guest {
         let mut seen = pages.iter().fold(0, |seen, page| seen ^ u32::from(ptes[*page as usize]));
         for page in pages.iter().map(|page| *page as usize) {
             if ptes[page] & pte::PRESENT == 0 {
-                seen ^= slots[page].folio() ^ self.swap.warm(slots[page].swap());
-                seen ^= leaves.get(page / 64).map_or(0, |leaf| u32::from(leaf.pages));
+                seen ^= slots[page].bits();
+                match leaves.get(page / 64) {
+                    Some(leaf) => seen ^= u32::from(leaf.pages),
+                    None => seen ^= self.swap.warm(slots[page].swap()),
+                }
             }
         }
         seen

@@ -25,6 +25,12 @@ impl Page {
         if self.0 & SHADOW == 0 { self.0 as u32 } else { NONE }
     }
 
+    /// Some of its bits, for reads that only warm the cache.
+    #[inline]
+    pub(super) fn bits(self) -> u32 {
+        self.0 as u32
+    }
+
     /// Puts it into a folio; a shadow is forgotten.
     #[inline]
     pub(super) fn set_folio(&mut self, folio: u32) {

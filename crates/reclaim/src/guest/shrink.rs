@@ -35,9 +35,13 @@ impl Guest {
                 ptes = object.vmas.first().map_or(&[], |vma| &self.vmas[*vma as usize].ptes);
             }
             let index = index as usize;
-            seen ^= ptes.get(index).map_or(0, |entry| u32::from(*entry));
-            seen ^= pages.get(index).map_or(0, |page| page.folio());
-            seen ^= leaves.get(index / 64).map_or(0, |leaf| u32::from(leaf.pages));
+            seen ^= pages[index].bits();
+            if let Some(entry) = ptes.get(index) {
+                seen ^= u32::from(*entry);
+            }
+            if let Some(leaf) = leaves.get(index / 64) {
+                seen ^= u32::from(leaf.pages);
+            }
         }
         if taken.first().is_some_and(|first| self.folios.has(*first, flag::SWAPBACKED)) {
             seen ^= self.swap.warm_unused(taken.len());
@@ -58,12 +62,12 @@ impl Guest {
         for folio in taken.iter().copied() {
             self.now += self.config.costs.scan_ns;
             self.end_due_writes();
-            let nr = u64::from(self.folios[folio].nr);
             match self.look_at(control, folio, mglru, &mut outcome) {
                 Verdict::Reclaim | Verdict::ReclaimClean if demotes => demoted.push(folio),
                 Verdict::Keep => {}
                 Verdict::Activate => self.activate_isolated(folio),
                 verdict => {
+                    let nr = u64::from(self.folios[folio].nr);
                     let only_clean = verdict == Verdict::ReclaimClean;
                     if self.pageout(control, folio, nr, &mut outcome, only_clean) {
                         outcome.freed += nr;
