@@ -39,3 +39,16 @@ for design in first-touch interleave; do
         -v s="$((slow_instructions - many_instructions))" -v f="$faults" -v d="$design" \
         'BEGIN { printf "%-12s Zipf: %.1f instructions per access, %.0f more per page fault\n", d, i / a, s / f }'
 done
+
+# The same while memory is short: warm-up and measured accesses of the benchmark `pressure`.
+bench=$(cargo bench -p benches --bench pressure --no-run --message-format=json 2> /dev/null |
+    sed -n 's/.*"executable":"\([^"]*\/pressure-[^"]*\)".*/\1/p')
+rows=1000000
+for row in file anon mglru-file mglru-anon; do
+    err=$(mktemp)
+    NUMALAB_PAGES=131072 NUMALAB_ROWS=$rows NUMALAB_ONLY=$row valgrind --tool=callgrind \
+        --callgrind-out-file=/dev/null --toggle-collect='*touch_all*' "$bench" --bench > /dev/null 2> "$err"
+    awk -v a="$((2 * rows))" -v r="$row" '/Collected/ { i = $4 }
+        END { printf "%-12s under pressure: %.0f instructions per access\n", r, i / a }' "$err"
+    rm -f "$err"
+done
