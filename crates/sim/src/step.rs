@@ -9,7 +9,7 @@ use sched::Leave;
 use trace::{Advice, Event, Step};
 
 use crate::replay::{BLOCK, Count, run_sweep};
-use crate::thread::{Activity, Role, User, WaitFor};
+use crate::thread::{Activity, Role, Thought, User, WaitFor};
 use crate::world::{Barrier, World, cx, policy_of, vma_of};
 
 /// Most pages of a sweep that are replayed at a time.
@@ -38,28 +38,23 @@ pub(crate) enum Touched {
     More,
 }
 
-/// The sum of many small numbers, at most [`MOST_POINTS`]: in thirty-two bits where they hold it,
-/// and in whole vectors, since a loop over the rest would be mispredicted at its end.
-fn sum_of(numbers: &[u32]) -> u64 {
+/// Whether at most [`MOST_POINTS`] of these numbers can be added up in thirty-two bits.
+fn are_small(numbers: &[u32]) -> bool {
+    numbers.iter().fold(0, |any, number| any | number) < 1 << 20
+}
+
+/// The sum of at most [`MOST_POINTS`] numbers that are small. It ends with a whole vector, since a
+/// loop over the rest would be mispredicted at its end.
+fn sum_of_small(numbers: &[u32]) -> u64 {
     const LANES: usize = 8;
     let (vectors, rest) = numbers.as_chunks::<LANES>();
-    let (mut sum, mut any) = (0u32, 0);
-    for number in vectors.as_flattened() {
-        sum = sum.wrapping_add(*number);
-        any |= number;
-    }
-    // The last vector overlaps the one before it, except that short ones have none.
-    match numbers.last_chunk::<LANES>() {
-        Some(last) => {
-            for (lane, number) in last.iter().enumerate() {
-                let number = if lane + rest.len() >= LANES { *number } else { 0 };
-                sum = sum.wrapping_add(number);
-                any |= number;
-            }
-        }
-        None => any = u32::MAX,
-    }
-    if any < 1 << 20 { sum.into() } else { numbers.iter().map(|number| u64::from(*number)).sum() }
+    let Some(last) = numbers.last_chunk::<LANES>() else {
+        return numbers.iter().map(|number| u64::from(*number)).sum();
+    };
+    let whole = vectors.as_flattened().iter().fold(0u32, |sum, number| sum.wrapping_add(*number));
+    // The last vector overlaps the one before it.
+    let new = |(lane, number): (usize, &u32)| if lane + rest.len() >= LANES { *number } else { 0 };
+    u64::from(last.iter().enumerate().map(new).fold(whole, u32::wrapping_add))
 }
 
 impl World {
@@ -94,6 +89,7 @@ impl World {
     fn next_step(&mut self, task: TaskId, cpu: CpuId) {
         let user = self.threads[task].user();
         user.done = 0;
+        user.thought = Thought::default();
         match user.stream.next_step() {
             Ok(step) => user.step = step,
             Err(error) => self.error = Some(error.into()),
@@ -135,7 +131,7 @@ impl World {
         } else {
             fitting.clamp(1, FEW_POINTS)
         };
-        let User { step, done, seen, gathered, block, .. } = thread.user();
+        let User { step, done, thought, seen, gathered, block, .. } = thread.user();
         let Step::Points(points, range) = step else { return None };
         let ptes = &mut self.memory.spaces[points.mm].ptes;
         let first = range.start + *done;
@@ -160,7 +156,18 @@ impl World {
         }
         *done += row - first;
         if row > first {
-            let think = sum_of(&points.think_ns[first..row]);
+            if row > thought.until {
+                // Looked at by thousands, so that cache misses overlap: short stretches between
+                // faults would wait for each.
+                thought.until = row.max(range.end.min(first + MOST_POINTS));
+                thought.are_small = are_small(&points.think_ns[first..thought.until]);
+            }
+            let think = &points.think_ns[first..row];
+            let think = if thought.are_small {
+                sum_of_small(think)
+            } else {
+                think.iter().map(|ns| u64::from(*ns)).sum()
+            };
             let took = self.settle(task, cpu, think as f64);
             self.threads[task].access_ns = (took / (row - first) as f64).max(0.1);
         }
@@ -439,21 +446,24 @@ impl World {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{MOST_POINTS, sum_of};
+    use super::{MOST_POINTS, are_small, sum_of_small};
 
     proptest! {
         #[test]
         fn sums_are_exact(
-            numbers in prop::collection::vec(0u32..1000, 0..=MOST_POINTS),
-            large in prop::collection::vec((any::<u32>(), any::<prop::sample::Index>()), 0..2),
+            numbers in prop::collection::vec(0u32..1 << 20, 0..=MOST_POINTS),
+            large in 1u32 << 20..,
         ) {
-            let mut numbers = numbers;
-            for (number, at) in large.iter().filter(|_| !numbers.is_empty()).collect::<Vec<_>>() {
-                let at = at.index(numbers.len());
-                numbers[at] = *number;
-            }
             let exact: u64 = numbers.iter().map(|number| u64::from(*number)).sum();
-            prop_assert_eq!(sum_of(&numbers), exact);
+            prop_assert!(are_small(&numbers));
+            prop_assert_eq!(sum_of_small(&numbers), exact);
+            prop_assert!(!are_small(&[&numbers[..], &[large]].concat()));
         }
+    }
+
+    #[test]
+    fn the_largest_sum_fits() {
+        let most = [(1 << 20) - 1; MOST_POINTS];
+        assert_eq!(sum_of_small(&most), ((1 << 20) - 1) * MOST_POINTS as u64);
     }
 }

@@ -58,12 +58,22 @@ pub(crate) struct User {
     pub(crate) step: Step,
     /// Accesses or pages of `step` that are done.
     pub(crate) done: usize,
+    pub(crate) thought: Thought,
     pub(crate) policy: Option<Mempolicy>,
     pub(crate) cursor: Cursor,
     pub(crate) seen: Seen,
     pub(crate) gathered: Gathered,
     /// Length of the next block of accesses to single pages.
     pub(crate) block: usize,
+}
+
+/// What is known of the think times of a step's rows.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Thought {
+    /// The row up to which it is known.
+    pub(crate) until: usize,
+    /// Whether they can be added up in thirty-two bits.
+    pub(crate) are_small: bool,
 }
 
 /// What a task does when it runs.

@@ -246,6 +246,7 @@ impl World {
             stream: thread.stream,
             step: Step::Event(trace::Event::Compute(Nanos::ZERO)),
             done: 0,
+            thought: crate::thread::Thought::default(),
             policy: None,
             cursor: Cursor::default(),
             seen: Seen::default(),
