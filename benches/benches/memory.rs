@@ -22,7 +22,8 @@ fn peak_bytes() -> Option<u64> {
 
 fn child(pages: u32) {
     let accesses = Accesses::zipf(pages, 0, 0.0);
-    let replayed = engine(&machine(1, 2), "first-touch", accesses.workload(0));
+    let replayed =
+        engine(&machine(1, 2), "first-touch", accesses.workload(&std::sync::Arc::default()));
     assert_eq!(replayed, u64::from(pages));
     println!("{}", peak_bytes().unwrap_or(0));
 }

@@ -2,27 +2,21 @@
 //! bare CLOCK loop over the same pages, in the same run, with 0, 0.1 and 1 % of the accesses on the
 //! slow path (page faults).
 //!
-//! The engine's own figure is the difference between replaying the rows and only touching the pages,
-//! so that the faults of the first touch are not in it. `NUMALAB_BENCH_LARGE=1` uses 64 M pages.
+//! The first touch of the pages is not in the engine's figure: time runs from the first row to the
+//! last. It is CPU time where the system tells. `NUMALAB_BENCH_LARGE=1` uses 64 M pages.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints what it measured")]
 
 use std::hint::black_box;
-use std::time::Instant;
+use std::sync::Arc;
 
-use benches::replay::{Accesses, bare_clock, engine, machine};
+use benches::replay::{Accesses, Stopwatch, bare_clock, engine, machine};
 use benches::{is_large, is_smoke};
 use mm::Pte;
 
 fn median(mut times: Vec<f64>) -> f64 {
     times.sort_by(f64::total_cmp);
     times[times.len() / 2]
-}
-
-fn ns_per_access(rows: usize, repeat: usize, mut work: impl FnMut()) -> f64 {
-    let started = Instant::now();
-    work();
-    started.elapsed().as_secs_f64() * 1e9 / (rows * repeat) as f64
 }
 
 fn main() {
@@ -50,24 +44,18 @@ fn main() {
         let mut engines = Vec::new();
         let mut bares = Vec::new();
         for _ in 0..rounds {
-            let touched = ns_per_access(rows, 1, || {
-                assert_eq!(engine(&machine, design, accesses.workload(0)), u64::from(pages));
-            });
-            let replayed = ns_per_access(rows, 1, || {
-                assert_eq!(
-                    engine(&machine, design, accesses.workload(1)),
-                    u64::from(pages) + rows as u64
-                );
-            });
-            engines.push(replayed - touched);
+            let stopwatch = Arc::default();
+            let replayed = engine(&machine, design, accesses.workload(&stopwatch));
+            assert_eq!(replayed, u64::from(pages) + rows as u64);
+            engines.push(stopwatch.ns() / rows as f64);
             let mut ptes = vec![Pte(Pte::PRESENT); pages as usize];
             ptes.resize((pages + accesses.nr_cold) as usize, Pte::ABSENT);
-            bares.push(ns_per_access(rows, 1, || {
-                assert_eq!(
-                    black_box(bare_clock(&mut ptes, &accesses.points)),
-                    u64::from(accesses.nr_cold)
-                );
-            }));
+            let stopwatch = Stopwatch::default();
+            stopwatch.start();
+            let misses = black_box(bare_clock(&mut ptes, &accesses.points));
+            stopwatch.stop();
+            assert_eq!(misses, u64::from(accesses.nr_cold));
+            bares.push(stopwatch.ns() / rows as f64);
         }
         let (engine, bare) = (median(engines), median(bares));
         show(format!(

@@ -3,6 +3,8 @@
 
 #![expect(clippy::print_stdout, reason = "its caller reads what was replayed")]
 
+use std::sync::Arc;
+
 use benches::replay::{Accesses, engine, machine};
 
 fn main() {
@@ -12,6 +14,6 @@ fn main() {
     let slow: f64 = slow.parse().expect("the share is a number");
     let rows: usize = rows.parse().expect("the number of rows is one");
     let accesses = Accesses::zipf(1 << 16, rows, slow);
-    let replayed = engine(&machine(4, 2), &design, accesses.workload(1));
+    let replayed = engine(&machine(4, 2), &design, accesses.workload(&Arc::default()));
     println!("{} {}", replayed, accesses.nr_cold);
 }

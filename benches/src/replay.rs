@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use base::{CpuMask, MmId, MmVec, Pages, Zipf, stream};
 use mm::Pte;
@@ -48,9 +49,9 @@ impl Accesses {
         Self { nr_pages, nr_cold, points: Arc::new(points) }
     }
 
-    /// A workload of one thread: it touches every warm page once, then replays the rows `repeat`
-    /// times.
-    pub fn workload(&self, repeat: usize) -> Workload {
+    /// A workload of one thread: it touches every warm page once, then replays the rows, which the
+    /// stopwatch times.
+    pub fn workload(&self, stopwatch: &Arc<Stopwatch>) -> Workload {
         let end = self.nr_pages + self.nr_cold;
         let mapping = Mapping { pages: 0..end, thp: Some(false), policy: None };
         let space = Space {
@@ -63,7 +64,7 @@ impl Accesses {
             nr_pages: self.nr_pages,
             points: Arc::clone(&self.points),
             at: None,
-            repeat,
+            stopwatch: Arc::clone(stopwatch),
         };
         let thread = Thread {
             name: "bench".to_owned(),
@@ -91,7 +92,40 @@ struct Replayed {
     points: Arc<Points>,
     /// Next row; `None` before the first touch.
     at: Option<usize>,
-    repeat: usize,
+    stopwatch: Arc<Stopwatch>,
+}
+
+/// Times a part of a run.
+#[derive(Debug, Default)]
+pub struct Stopwatch {
+    started: OnceLock<f64>,
+    ended: OnceLock<f64>,
+}
+
+impl Stopwatch {
+    /// Begins; only the first call counts.
+    pub fn start(&self) {
+        self.started.get_or_init(now_ns);
+    }
+
+    /// Ends; only the first call counts.
+    pub fn stop(&self) {
+        self.ended.get_or_init(now_ns);
+    }
+
+    /// Nanoseconds between both; 0 before.
+    pub fn ns(&self) -> f64 {
+        self.ended.get().zip(self.started.get()).map_or(0.0, |(ended, started)| ended - started)
+    }
+}
+
+/// CPU time of this thread where the system tells, so that neighbours who take the CPU away do not
+/// count; else the time of day.
+fn now_ns() -> f64 {
+    static ORIGIN: OnceLock<Instant> = OnceLock::new();
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+    let cpu = stat.and_then(|stat| stat.split_whitespace().next()?.parse().ok());
+    cpu.unwrap_or_else(|| ORIGIN.get_or_init(Instant::now).elapsed().as_secs_f64() * 1e9)
 }
 
 impl ThreadStream for Replayed {
@@ -107,13 +141,14 @@ impl ThreadStream for Replayed {
                 sequential: true,
             }));
         };
+        self.stopwatch.start();
         let rows = self.points.page.len();
-        let (pass, row) = (at / rows.max(1), at % rows.max(1));
-        if pass >= self.repeat || rows == 0 {
+        if at == rows {
+            self.stopwatch.stop();
             return Ok(Step::End);
         }
-        let range: Range<usize> = row..(row + STEP_ROWS).min(rows);
-        self.at = Some(at + range.len());
+        let range: Range<usize> = at..(at + STEP_ROWS).min(rows);
+        self.at = Some(range.end);
         Ok(Step::Points(Arc::clone(&self.points), range))
     }
 }
