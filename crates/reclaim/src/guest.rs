@@ -6,6 +6,7 @@
 //! is due by that clock: flushes of statistics, ends of writes, naps of kswapd. The rules are those
 //! of Linux 6.12, described in each file; all constants are the kernel's.
 
+mod beside;
 mod classic;
 mod engine;
 mod fault;

@@ -2,7 +2,7 @@
 //!
 //! After Linux 6.12 with lru_gen off. Left out: what large folios other than huge pages change.
 
-use super::engine::Engine;
+use super::engine::{Engine, Shrinking};
 use super::lru::Cold;
 use super::shadow::Shadow;
 use super::stat::{ACTIVATE, REFAULT, RESTORE, SCAN_TYPE, STEAL_TYPE, Stat};
@@ -90,46 +90,40 @@ impl Engine for Classic {
         }
     }
 
-    fn shrink_lruvec(&self, guest: &mut Guest, control: &mut ScanControl, lruvec: usize) {
+    fn begin(&self, guest: &mut Guest, control: &mut ScanControl, lruvec: usize) -> Shrinking {
         let targets = scan_counts(guest, control, lruvec);
-        let mut left = targets;
-        let mut got = 0;
-        let keep_all = control.is_root() && !control.kswapd && control.priority == 12;
-        let mut adjusted = keep_all;
-        while left[0] > 0 || left[2] > 0 || left[3] > 0 {
-            for (list, left) in left.iter_mut().enumerate() {
-                if *left > 0 {
-                    let nr = (*left).min(CLUSTER);
-                    *left -= nr;
-                    got += shrink_list(guest, control, lruvec, list, nr);
-                }
+        let adjusted = control.is_root() && !control.kswapd && control.priority == 12;
+        Shrinking { lruvec, targets, left: targets, adjusted, ..Shrinking::default() }
+    }
+
+    fn step(
+        &self,
+        guest: &mut Guest,
+        control: &mut ScanControl,
+        shrinking: &mut Shrinking,
+    ) -> bool {
+        let Shrinking { lruvec, left, next, .. } = shrinking;
+        if *next > 0 || left[0] > 0 || left[2] > 0 || left[3] > 0 {
+            if let Some(list) = (*next..4).find(|list| left[*list] > 0) {
+                let nr = left[list].min(CLUSTER);
+                left[list] -= nr;
+                *next = list + 1;
+                shrinking.freed += shrink_list(guest, control, *lruvec, list, nr);
+                return true;
             }
-            if got < control.want || adjusted {
-                continue;
+            *next = 0;
+            if shrinking.freed < control.want || shrinking.adjusted || adjust(shrinking) {
+                return true;
             }
-            let (file, anon) = (left[2] + left[3], left[0] + left[1]);
-            if file == 0 || anon == 0 {
-                break;
-            }
-            let smaller = if file > anon { 0 } else { 2 };
-            let all = targets[smaller] + targets[smaller + 1] + 1;
-            let percent = file.min(anon) * 100 / all;
-            left[smaller] = 0;
-            left[smaller + 1] = 0;
-            let other = 2 - smaller;
-            for list in [other, other + 1] {
-                let done = targets[list] - left[list];
-                left[list] = targets[list] * (100 - percent.min(100)) / 100;
-                left[list] -= left[list].min(done);
-            }
-            adjusted = true;
         }
-        control.reclaimed += got;
+        let lruvec = shrinking.lruvec;
+        control.reclaimed += shrinking.freed;
         guest.send_plugged();
         let memcg = guest.memcg_of_lruvec(lruvec);
         if guest.can_age_anon(memcg, control) && guest.inactive_is_low(lruvec, 0) {
             shrink_active(guest, control, lruvec, 0, CLUSTER);
         }
+        false
     }
 
     fn references(&self, guest: &mut Guest, control: &ScanControl, folio: u32) -> u32 {
@@ -168,6 +162,29 @@ impl Guest {
     pub(super) fn count_activation(&mut self, lruvec: usize, kind: usize) {
         self.upward_lruvecs(lruvec, |lruvec| lruvec.activated[kind] += 1);
     }
+}
+
+/// Once enough is freed: the type with less left is done with, and the other one is scanned in the
+/// same proportion. False when nothing is left of either.
+fn adjust(shrinking: &mut Shrinking) -> bool {
+    let Shrinking { targets, left, .. } = shrinking;
+    let (file, anon) = (left[2] + left[3], left[0] + left[1]);
+    if file == 0 || anon == 0 {
+        return false;
+    }
+    let smaller = if file > anon { 0 } else { 2 };
+    let all = targets[smaller] + targets[smaller + 1] + 1;
+    let percent = file.min(anon) * 100 / all;
+    left[smaller] = 0;
+    left[smaller + 1] = 0;
+    let other = 2 - smaller;
+    for list in [other, other + 1] {
+        let done = targets[list] - left[list];
+        left[list] = targets[list] * (100 - percent.min(100)) / 100;
+        left[list] -= left[list].min(done);
+    }
+    shrinking.adjusted = true;
+    true
 }
 
 fn shrink_list(

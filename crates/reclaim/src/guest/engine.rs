@@ -3,6 +3,23 @@
 use super::state::Guest;
 use super::vmscan::ScanControl;
 
+/// A lruvec that is being reclaimed, between two batches.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Shrinking {
+    pub(super) lruvec: usize,
+    /// Pages to look at by list, at first and still; the list that comes next.
+    pub(super) targets: [u64; 4],
+    pub(super) left: [u64; 4],
+    pub(super) next: usize,
+    /// Whether targets are as they shall be.
+    pub(super) adjusted: bool,
+    pub(super) freed: u64,
+    pub(super) scanned: u64,
+    pub(super) swappiness: u64,
+    /// Whether page tables are walked in this call.
+    pub(super) walks: bool,
+}
+
 /// An engine: which lists pages are on, how accesses move them, and which go first.
 ///
 /// An engine has no state of its own; each lruvec holds what the engine keeps by lruvec.
@@ -21,8 +38,16 @@ pub(super) trait Engine: std::fmt::Debug + Sync {
     fn evict(&self, guest: &mut Guest, folio: u32, target: u16) -> u64;
     /// A folio came back whose eviction left `shadow`.
     fn refault(&self, guest: &mut Guest, folio: u32, shadow: u64);
+    /// Begins to take from a lruvec at the priority of `control`.
+    fn begin(&self, guest: &mut Guest, control: &mut ScanControl, lruvec: usize) -> Shrinking;
+    /// One batch of that; false when the lruvec is done with.
+    fn step(&self, guest: &mut Guest, control: &mut ScanControl, shrinking: &mut Shrinking)
+    -> bool;
     /// Takes what it can from a lruvec at the priority of `control`.
-    fn shrink_lruvec(&self, guest: &mut Guest, control: &mut ScanControl, lruvec: usize);
+    fn shrink_lruvec(&self, guest: &mut Guest, control: &mut ScanControl, lruvec: usize) {
+        let mut shrinking = self.begin(guest, control, lruvec);
+        while self.step(guest, control, &mut shrinking) {}
+    }
     /// Looks at a mapped folio's accessed bits, clears them and says how many were set.
     fn references(&self, guest: &mut Guest, control: &ScanControl, folio: u32) -> u32;
     /// Whether it keeps generations.

@@ -98,7 +98,7 @@ impl Guest {
             self.procs[proc as usize].dead = true;
             self.exit(cpu, proc);
         }
-        self.run_kswapds();
+        self.resched();
         self.shrink_zswap();
         if self.over_high > 0 {
             let memcg = self.task;

@@ -3,7 +3,7 @@
 use super::stat::Stat;
 use super::state::Guest;
 use super::vmscan::{CLUSTER, ScanControl};
-use super::zone::Zone;
+use super::walk::Round;
 
 /// Runs without progress after which a node is given up.
 const MAX_FAILURES: u32 = 16;
@@ -15,22 +15,55 @@ const RECLAIM_DISTANCE: u32 = 30;
 /// kswapd of a node.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Kswapd {
+    /// Inside a run.
     pub(super) running: bool,
+    /// The allocator reclaims the node itself.
+    locked: bool,
+    /// Class of zones of the run to come.
     pending: Option<usize>,
+    /// Class that a run was asked for while kswapd ran; the one of the last run.
+    wanted: Option<usize>,
+    class: usize,
     failures: u32,
     nap_until: Option<u64>,
-    /// Where it stands, while a simulator lets it run round by round.
+    /// Where it stands.
     run: Option<Run>,
+    /// How it shares the CPU.
+    pub(super) turn: super::beside::Turn,
+}
+
+#[cfg(test)]
+impl Kswapd {
+    /// One that was given up.
+    pub(super) fn hopeless() -> Self {
+        Self { failures: MAX_FAILURES, ..Self::default() }
+    }
 }
 
 /// A run of kswapd under way.
 #[derive(Clone, Debug)]
 struct Run {
     class: usize,
+    /// What was to be freed because of boosts, and is still.
+    boosts: Vec<u64>,
     boost: u64,
     total: u64,
     priority: u32,
     control: ScanControl,
+    round: Option<Round>,
+    /// Ended because there was no need for more.
+    balanced: bool,
+}
+
+/// How far a step of a run went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// A batch; the round goes on.
+    Batch,
+    /// To the end of a round.
+    Round,
+    /// To the end of the run.
+    Run,
 }
 
 impl Guest {
@@ -44,15 +77,24 @@ impl Guest {
         }
     }
 
-    /// Wakes a node's kswapd unless it is hopeless or has nothing to do.
+    /// Wakes a node's kswapd unless it is hopeless or has nothing to do. One that runs is only told
+    /// of the class of zones, which decides whether it goes on after its run.
     pub(super) fn wake_kswapd(&mut self, node: usize, class: usize) {
         let state = &self.nodes[node];
-        if state.running || state.failures >= MAX_FAILURES {
+        if state.failures >= MAX_FAILURES {
             return;
         }
         let boosted = self.boost_of(node, class) > 0;
         if self.balanced(node, class) && !boosted {
             return;
+        }
+        if self.nodes[node].run.is_some() {
+            let wanted = &mut self.nodes[node].wanted;
+            *wanted = Some(wanted.map_or(class, |other| other.max(class)));
+            return;
+        }
+        if self.nodes[node].pending.is_none() {
+            self.begin_turns(node);
         }
         let pending = &mut self.nodes[node].pending;
         *pending = Some(pending.map_or(class, |other| other.max(class)));
@@ -75,106 +117,139 @@ impl Guest {
         })
     }
 
-    /// Runs every kswapd that was woken, or whose nap ended out of balance; a simulator does that
-    /// itself.
-    pub(super) fn run_kswapds(&mut self) {
-        if self.outside.attached {
-            return;
-        }
-        for node in 0..self.nr_nodes() {
-            let Kswapd { pending, nap_until, .. } = &self.nodes[node];
-            if pending.is_none() && nap_until.is_none_or(|due| self.now < due) {
-                continue;
-            }
-            self.end_nap(node);
-            if let Some(class) = self.nodes[node].pending.take() {
-                let in_fault = std::mem::replace(&mut self.in_fault, false);
-                let mut run = self.begin_run(node, class);
-                while self.continue_run(node, &mut run) {}
-                self.end_run(node, &run);
-                self.in_fault = in_fault;
-                self.nodes[node].nap_until = Some(self.now + NAP_NS);
-            }
-        }
-    }
-
-    fn end_nap(&mut self, node: usize) {
+    /// Wakes a node's kswapd whose nap ended out of balance.
+    pub(super) fn end_nap(&mut self, node: usize) {
         if let Some(due) = self.nodes[node].nap_until
             && self.now >= due
         {
             self.nodes[node].nap_until = None;
-            if !self.balanced(node, 2) && self.nodes[node].failures < MAX_FAILURES {
-                self.nodes[node].pending.get_or_insert(2);
+            let class = self.nodes[node].class;
+            if !self.balanced(node, class) && self.nodes[node].failures < MAX_FAILURES {
+                self.begin_turns(node);
+                self.nodes[node].pending.get_or_insert(class);
             }
         }
     }
 
+    /// When a node's kswapd looks again, if it naps.
+    pub(super) fn nap_of(&self, node: usize) -> Option<u64> {
+        self.nodes[node].nap_until
+    }
+
     /// Whether kswapd of a node was woken or is in the middle of a run.
+    #[inline]
     pub(super) fn kswapd_is_due(&self, node: usize) -> bool {
         self.nodes[node].pending.is_some() || self.nodes[node].run.is_some()
     }
 
-    /// One round of a node's kswapd; false when it goes to sleep, and until when it naps.
+    /// Up to the end of a round of a node's kswapd; false when it goes to sleep, and until when it
+    /// naps.
     pub(super) fn kswapd_stroke(&mut self, node: usize) -> (bool, Option<u64>) {
         self.end_nap(node);
-        let mut run = match (self.nodes[node].run.take(), self.nodes[node].pending) {
-            (Some(run), _) => run,
-            (None, Some(class)) => {
-                self.nodes[node].pending = None;
+        if !self.kswapd_is_due(node) {
+            return (false, self.nodes[node].nap_until);
+        }
+        loop {
+            match self.step_kswapd(node) {
+                Step::Batch => {}
+                Step::Round => return (true, None),
+                Step::Run => {
+                    return (self.nodes[node].pending.is_some(), self.nodes[node].nap_until);
+                }
+            }
+        }
+    }
+
+    /// A batch of a node's kswapd that is due.
+    pub(super) fn step_kswapd(&mut self, node: usize) -> Step {
+        let mut run = match self.nodes[node].run.take() {
+            Some(run) => run,
+            None => {
+                let class = self.nodes[node].pending.take().unwrap_or(2);
                 self.begin_run(node, class)
             }
-            (None, None) => return (false, self.nodes[node].nap_until),
         };
-        if self.continue_run(node, &mut run) {
+        let step = self.step_run(node, &mut run);
+        if step == Step::Run {
+            self.end_run(node, &run);
+            let class = self.nodes[node].wanted.take().unwrap_or(run.class);
+            self.nodes[node].class = class;
+            if self.balanced(node, class) || self.nodes[node].failures >= MAX_FAILURES {
+                self.nodes[node].nap_until = Some(self.now + NAP_NS);
+            } else {
+                self.nodes[node].pending = Some(class);
+            }
+        } else {
             self.nodes[node].run = Some(run);
-            return (true, None);
         }
-        self.end_run(node, &run);
-        self.nodes[node].nap_until = Some(self.now + NAP_NS);
-        (self.nodes[node].pending.is_some(), self.nodes[node].nap_until)
+        step
     }
 
     fn begin_run(&mut self, node: usize, class: usize) -> Run {
         self.vm[Stat::pageoutrun] += 1;
         self.nodes[node].running = true;
-        let boost = self.boost_of(node, class);
+        self.nodes[node].nap_until = None;
+        let boosts = self.zones.iter().map(|zone| {
+            let own = zone.node == node && zone.class <= class;
+            if own { zone.boost } else { 0 }
+        });
+        let boosts: Vec<u64> = boosts.collect();
+        let boost = boosts.iter().sum();
         let control = self.kswapd_control(class, boost > 0);
-        Run { class, boost, total: 0, priority: 12, control }
+        Run { class, boosts, boost, total: 0, priority: 12, control, round: None, balanced: false }
     }
 
-    /// One round, unless the run is over.
-    fn continue_run(&mut self, node: usize, run: &mut Run) -> bool {
-        if run.priority < 1 {
-            return false;
+    /// One batch, unless the run is over.
+    fn step_run(&mut self, node: usize, run: &mut Run) -> Step {
+        let mut round = match run.round.take() {
+            Some(round) => round,
+            None => {
+                if run.priority < 1 {
+                    return Step::Run;
+                }
+                let balanced = self.balanced(node, run.class);
+                if !balanced && run.boost > 0 {
+                    run.boost = 0;
+                    run.control = self.kswapd_control(run.class, false);
+                    run.priority = 12;
+                }
+                if balanced && run.boost == 0 {
+                    run.balanced = true;
+                    return Step::Run;
+                }
+                self.begin_kswapd_round(run, node)
+            }
+        };
+        if self.step_round(&mut run.control, node, &mut round) {
+            run.round = Some(round);
+            return Step::Batch;
         }
-        let balanced = self.balanced(node, run.class);
-        if !balanced && run.boost > 0 {
-            run.boost = 0;
-            run.control = self.kswapd_control(run.class, false);
-            run.priority = 12;
-        }
-        if balanced && run.boost == 0 {
-            return false;
-        }
-        let boosted = run.boost > 0;
-        let (freed, raise) = self.kswapd_round(&mut run.control, node, &mut run.priority, boosted);
+        run.priority = run.control.priority;
+        let freed = run.control.reclaimed;
         run.total += freed;
+        let boosted = run.boost > 0;
         if boosted && freed == 0 {
-            return false;
+            return Step::Run;
         }
         run.boost = run.boost.saturating_sub(freed);
+        let raise = run.control.scanned < run.control.want && !(boosted && run.priority == 10);
         if raise || freed == 0 {
             run.priority -= 1;
         }
-        true
+        Step::Round
     }
 
     fn end_run(&mut self, node: usize, run: &Run) {
         let state = &mut self.nodes[node];
-        state.failures = if run.total == 0 { state.failures + 1 } else { 0 };
+        if run.total > 0 {
+            state.failures = 0;
+        } else if !run.balanced {
+            state.failures += 1;
+        }
         state.running = false;
-        let own = |zone: &&mut Zone| zone.node == node && zone.class <= run.class;
-        self.zones.iter_mut().filter(own).for_each(|zone| zone.boost = 0);
+        for (zone, seen) in self.zones.iter_mut().zip(&run.boosts) {
+            zone.boost = zone.boost.saturating_sub(*seen);
+        }
         let root = self.lruvec(0, node);
         self.lruvecs[root].refaults = self.lruvecs[root].stale.activated;
     }
@@ -190,30 +265,17 @@ impl Guest {
         }
     }
 
-    /// One round; gives the pages freed and whether the priority goes up.
-    fn kswapd_round(
-        &mut self,
-        control: &mut ScanControl,
-        node: usize,
-        priority: &mut u32,
-        boosted: bool,
-    ) -> (u64, bool) {
-        let class = control.class;
-        let zones = self.zones.iter().filter(|zone| zone.node == node && zone.class <= class);
+    fn begin_kswapd_round(&mut self, run: &mut Run, node: usize) -> Round {
+        let control = &mut run.control;
+        let zones = self.zones.iter().filter(|zone| zone.node == node && zone.class <= run.class);
         control.want = zones.map(|zone| (zone.marks[2] + zone.boost).max(CLUSTER)).sum();
-        control.priority = *priority;
+        control.priority = run.priority;
         control.scanned = 0;
         control.reclaimed = 0;
         self.finish_writes();
         self.flush_if_old();
         self.soft_reclaim(control, node);
-        self.shrink_node(control, node);
-        *priority = control.priority;
-        let mut raise = control.scanned < control.want;
-        if boosted && *priority == 10 {
-            raise = false;
-        }
-        (control.reclaimed, raise)
+        self.begin_round(control, node)
     }
 
     /// Whether reclaim of a node, tried because a zone is at its mark, made room.
@@ -225,7 +287,7 @@ impl Guest {
         let here = self.cpus[self.cpu].node as usize;
         let far = self.config.distances[head][node] > RECLAIM_DISTANCE;
         let foreign = node != here && self.config.cpus.get(node).is_some_and(|cpus| *cpus > 0);
-        if far || foreign || self.nodes[node].running {
+        if far || foreign || self.nodes[node].locked {
             return false;
         }
         let may_unmap = self.knobs.zone_reclaim_mode & 4 != 0;
@@ -235,7 +297,7 @@ impl Guest {
         if file <= managed / 100 {
             return false;
         }
-        self.nodes[node].running = true;
+        self.nodes[node].locked = true;
         let mut control = ScanControl {
             class: 2,
             want: CLUSTER,
@@ -252,7 +314,7 @@ impl Guest {
             }
             control.priority -= 1;
         }
-        self.nodes[node].running = false;
+        self.nodes[node].locked = false;
         let success = control.reclaimed > 0;
         self.vm[if success { Stat::zone_reclaim_success } else { Stat::zone_reclaim_failed }] += 1;
         if success {

@@ -6,7 +6,7 @@ mod aging;
 mod control;
 mod evict;
 
-use super::engine::Engine;
+use super::engine::{Engine, Shrinking};
 use super::shadow::Shadow;
 use super::stat::{ACTIVATE, REFAULT, RESTORE};
 use super::state::{Guest, OFF, flag};
@@ -127,8 +127,27 @@ impl Engine for Mglru {
         }
     }
 
-    fn shrink_lruvec(&self, guest: &mut Guest, control: &mut ScanControl, lruvec: usize) {
-        shrink_one(guest, control, lruvec);
+    fn begin(&self, guest: &mut Guest, control: &mut ScanControl, lruvec: usize) -> Shrinking {
+        guest.drain(guest.cpu);
+        let memcg = guest.memcg_of_lruvec(lruvec);
+        let node = guest.lruvecs[lruvec].node as usize;
+        let swappiness = guest.swappiness_of(memcg, node, control);
+        Shrinking { lruvec, swappiness, walks: control.kswapd, ..Shrinking::default() }
+    }
+
+    fn step(
+        &self,
+        guest: &mut Guest,
+        control: &mut ScanControl,
+        shrinking: &mut Shrinking,
+    ) -> bool {
+        guest.walk_exists = shrinking.walks;
+        let more = evict_batch(guest, control, shrinking);
+        shrinking.walks = std::mem::take(&mut guest.walk_exists);
+        if !more {
+            guest.send_plugged();
+        }
+        more
     }
 
     fn references(&self, guest: &mut Guest, control: &ScanControl, folio: u32) -> u32 {
@@ -212,7 +231,7 @@ impl Guest {
         }
     }
 
-    fn initial_priority(&mut self, control: &mut ScanControl, node: usize) {
+    pub(super) fn initial_priority(&mut self, control: &mut ScanControl, node: usize) {
         if control.priority != 12 || control.want < MIN_BATCH {
             return;
         }
@@ -226,7 +245,7 @@ impl Guest {
         control.priority = priority.clamp(6, 12) as u32;
     }
 
-    fn should_abort(&self, control: &ScanControl, lruvec: usize) -> bool {
+    pub(super) fn should_abort(&self, control: &ScanControl, lruvec: usize) -> bool {
         if !control.is_root() {
             return false;
         }
@@ -245,26 +264,16 @@ impl Guest {
     }
 }
 
-fn shrink_one(guest: &mut Guest, control: &mut ScanControl, lruvec: usize) {
-    guest.drain(guest.cpu);
-    let memcg = guest.memcg_of_lruvec(lruvec);
-    let node = guest.lruvecs[lruvec].node as usize;
-    let swappiness = guest.swappiness_of(memcg, node, control);
-    guest.walk_exists = control.kswapd;
-    let mut scanned = 0;
-    loop {
-        let nr = to_scan(guest, control, lruvec, swappiness);
-        if nr <= 0 {
-            break;
-        }
-        let done = evict(guest, control, lruvec, swappiness);
-        scanned += done;
-        if done == 0 || scanned >= nr as u64 || guest.should_abort(control, lruvec) {
-            break;
-        }
+/// A batch of a lruvec; false when it is done with.
+fn evict_batch(guest: &mut Guest, control: &mut ScanControl, shrinking: &mut Shrinking) -> bool {
+    let (lruvec, swappiness) = (shrinking.lruvec, shrinking.swappiness);
+    let nr = to_scan(guest, control, lruvec, swappiness);
+    if nr <= 0 {
+        return false;
     }
-    guest.walk_exists = false;
-    guest.send_plugged();
+    let done = evict(guest, control, lruvec, swappiness);
+    shrinking.scanned += done;
+    done > 0 && shrinking.scanned < nr as u64 && !guest.should_abort(control, lruvec)
 }
 
 /// How many pages to look at; 0 or less to stop. May age.

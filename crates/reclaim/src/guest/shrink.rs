@@ -52,6 +52,7 @@ impl Guest {
     /// Decides about isolated folios of a lruvec, oldest first. Those that stay keep `ISOLATED` set
     /// and their flags say where they belong.
     pub(super) fn shrink_folios(&mut self, control: &mut ScanControl, taken: &[u32]) -> Outcome {
+        self.resched();
         let mut outcome = Outcome::default();
         let mut demoted = Vec::new();
         let mglru = self.is_mglru;

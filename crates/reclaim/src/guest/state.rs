@@ -266,6 +266,12 @@ pub(super) struct Cpu {
     pub(super) rotate: Vec<u32>,
     pub(super) activate: Vec<u32>,
     pub(super) stock: (u16, u64),
+    /// Tasks that share it.
+    pub(super) tasks: u64,
+    /// When the running task was picked last.
+    pub(super) picked: u64,
+    /// CPU time of kswapds.
+    pub(super) kswapd_ns: u64,
 }
 
 /// The machine with all that runs out of memory on it.
@@ -297,6 +303,8 @@ pub struct Guest {
     /// By node: zones to try, near first.
     pub(super) fallback: Vec<Vec<usize>>,
     pub(super) nodes: Vec<super::kswapd::Kswapd>,
+    /// Some kswapd has the CPU, not a task.
+    pub(super) kswapd_runs: bool,
     pub(super) numa: Vec<NumaStats>,
     pub(super) cpus: Vec<Cpu>,
     pub(super) objects: Vec<Object>,

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::hierarchy::{Design, SoftOwn, knobs};
 
+mod beside;
 mod swapping;
 
 pub(super) fn config(cpus: &[usize], zones: &[(usize, usize, u64)]) -> Config {

@@ -30,13 +30,12 @@ impl Guest {
         self.now
     }
 
-    /// Sets the clock and does what is due; an idle machine does not flush statistics before it
-    /// wakes.
+    /// Lets time pass in which no task runs, and does what is due then; an idle machine does not
+    /// flush statistics before it wakes.
     pub fn advance(&mut self, to: u64) {
-        self.now = self.now.max(to);
+        self.idle_until(to);
         self.finish_writes();
         self.flush_if_due();
-        self.run_kswapds();
     }
 
     /// Whether a process was killed because nothing could be freed for it.

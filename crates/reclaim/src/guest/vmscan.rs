@@ -233,7 +233,7 @@ impl Guest {
 
     /// Time passes while the task is off its CPU.
     pub(super) fn sleep(&mut self, ns: u64) {
-        self.now += ns;
+        self.idle_until(self.now + ns);
         self.outside.note_wait(ns);
     }
 

@@ -1,5 +1,6 @@
 //! The walk over the groups of a hierarchy, as a design for it decides.
 
+use super::engine::Shrinking;
 use super::stat::Stat;
 use super::state::{Guest, Lruvec, Memcg};
 use super::vmscan::ScanControl;
@@ -7,6 +8,21 @@ use crate::hierarchy::{Call, Groups, Hierarchy, ListState, Pressure, Strike, Vis
 
 /// Strikes in a round at most, as long as nothing was reclaimed.
 const MAX_STRIKES: usize = 3;
+
+/// A round of kswapd under way.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Round {
+    pass: u32,
+    /// Place in the order of groups, and what is done with the one there; with the priority to go
+    /// back to.
+    place: usize,
+    shrinking: Option<(Shrinking, u32)>,
+    shrunk: u32,
+    /// Pages looked at before this pass.
+    before: u64,
+    /// Goes by scores, in one piece.
+    whole: bool,
+}
 
 /// What a design sees of the groups.
 pub(super) struct View<'a> {
@@ -149,20 +165,32 @@ impl Guest {
         node: usize,
         pass: u32,
     ) -> bool {
+        let Some(pressure) = self.visit(control, memcg, node, pass) else { return false };
+        self.press(control, memcg, node, pressure);
+        true
+    }
+
+    /// How hard the design wants a group to be taken from, if at all.
+    fn visit(
+        &mut self,
+        control: &mut ScanControl,
+        memcg: u16,
+        node: usize,
+        pass: u32,
+    ) -> Option<Pressure> {
         let call = call_of(control, node, pass);
         let pressure = match self.ask(|design, view| design.visit(view, &call, memcg)) {
-            Visit::Skip => return false,
+            Visit::Skip => return None,
             Visit::SkipForNow => {
                 control.skipped_low = true;
-                return false;
+                return None;
             }
             Visit::Shrink(pressure) => pressure,
         };
         if pressure.breaks_low {
             self.count_memcg(memcg, Stat::events_low, 1);
         }
-        self.press(control, memcg, node, pressure);
-        true
+        Some(pressure)
     }
 
     fn press(&mut self, control: &mut ScanControl, memcg: u16, node: usize, pressure: Pressure) {
@@ -174,6 +202,63 @@ impl Guest {
         engine.shrink_lruvec(self, control, lruvec);
         self.shrink_slab(control, memcg, node);
         control.priority = priority;
+    }
+
+    /// Begins a round of kswapd over all groups.
+    pub(super) fn begin_round(&mut self, control: &mut ScanControl, node: usize) -> Round {
+        let whole = self.hierarchy.is_scored();
+        if self.engine.is_mglru() && !whole {
+            self.initial_priority(control, node);
+        } else {
+            self.prepare(control, node);
+        }
+        Round { whole, before: control.scanned, ..Round::default() }
+    }
+
+    /// One batch of a round; false when the round is over.
+    pub(super) fn step_round(
+        &mut self,
+        control: &mut ScanControl,
+        node: usize,
+        round: &mut Round,
+    ) -> bool {
+        if round.whole {
+            self.shrink_by_score(control, node);
+            return false;
+        }
+        let mglru = self.engine.is_mglru();
+        if mglru && (!control.may_write || !control.may_unmap) {
+            return false;
+        }
+        let Some(memcg) = self.subtrees[0].get(round.place).copied() else {
+            let walked = Walked { shrunk: round.shrunk, scanned: control.scanned - round.before };
+            let call = call_of(control, node, round.pass);
+            let again = !mglru && self.ask(|design, view| design.again(view, &call, &walked));
+            *round = Round { pass: round.pass + 1, before: control.scanned, ..Round::default() };
+            return again;
+        };
+        let lruvec = self.lruvec(memcg, node);
+        let engine = self.engine;
+        let Some((shrinking, priority)) = &mut round.shrinking else {
+            let Some(pressure) = self.visit(control, memcg, node, round.pass) else {
+                round.place += 1;
+                return true;
+            };
+            control.protection = [pressure.min, pressure.low];
+            let priority = control.priority;
+            control.priority = priority.saturating_sub(pressure.harder);
+            round.shrinking = Some((engine.begin(self, control, lruvec), priority));
+            return true;
+        };
+        if engine.step(self, control, shrinking) {
+            return true;
+        }
+        self.shrink_slab(control, memcg, node);
+        control.priority = *priority;
+        round.shrinking = None;
+        round.shrunk += 1;
+        round.place += 1;
+        !(mglru && self.should_abort(control, lruvec))
     }
 
     /// Takes from the group with the highest score until that has halved, then looks again.

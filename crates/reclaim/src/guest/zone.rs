@@ -43,7 +43,10 @@ pub(super) struct Zone {
     pub(super) boost: u64,
     pub(super) below_high: bool,
     pub(super) lists: Vec<PageList>,
-    /// Free pages in blocks of other kinds of allocation; taking them boosts the watermark.
+    /// Whether kswapd is to be told of a boost.
+    pub(super) boosted: bool,
+    /// Pages of it in blocks of other kinds of allocation, taken last. A page that is taken from such a
+    /// block goes back into it when it is freed, so a stream through the zone does not use them up.
     pub(super) foreign: u64,
 }
 
@@ -66,21 +69,17 @@ impl Zone {
         self.lists = vec![list; nr_cpus];
     }
 
-    /// Takes pages out of the buddy lists; says whether blocks of another kind were broken.
+    /// Takes pages out of the buddy lists. Each one that has to come from a block of another kind
+    /// boosts the watermarks.
     #[inline]
-    fn take(&mut self, pages: u64) -> bool {
+    fn take(&mut self, pages: u64) {
         let own = self.free.saturating_sub(self.foreign);
         self.free -= pages.min(self.free);
-        let stolen = own < pages && self.foreign > 0;
-        if stolen {
-            self.foreign = self.foreign.saturating_sub(HUGE as u64);
-            self.foreign = self.foreign.min(self.free);
+        if own < pages && self.foreign > 0 && self.managed >= 4 * HUGE as u64 {
             let most = (self.marks[2] * 15 / 10).max(HUGE as u64);
-            if self.managed >= 2048 * 4 {
-                self.boost = (self.boost + HUGE as u64).min(most);
-            }
+            self.boost = (self.boost + (pages - own) * HUGE as u64).min(most);
+            self.boosted = true;
         }
-        stolen
     }
 
     /// Takes a page from a CPU's list, which is filled first if it is empty.
@@ -316,13 +315,16 @@ impl Guest {
         if !may_reclaim || wanted.huge {
             return None;
         }
+        let mut drained = false;
         for _ in 0..16 {
             self.vm[Stat::allocstall] += 1;
+            self.resched();
             let freed = self.direct_reclaim(wanted.head, wanted.mask);
             if let Some(zone) = self.try_zones(wanted, Mark::Min) {
                 return Some(zone);
             }
-            if freed == 0 {
+            // What was freed may be in some CPU's lists.
+            if freed == 0 || !std::mem::replace(&mut drained, true) {
                 self.drain_page_lists();
                 if let Some(zone) = self.try_zones(wanted, Mark::Min) {
                     return Some(zone);
@@ -379,7 +381,7 @@ impl Guest {
         } else {
             zone.alloc_page(self.cpu)
         };
-        if zone.boost > 0 {
+        if std::mem::take(&mut zone.boosted) {
             let (node, class) = (zone.node, zone.class);
             self.wake_kswapd(node, class);
         }
