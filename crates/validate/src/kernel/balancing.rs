@@ -30,8 +30,9 @@ pub(super) struct Balancing {
     design: Box<dyn Placement>,
     costs: NumaCosts,
     walks: Vec<Option<Walk>>,
-    /// By CPU: the clock when its task was last charged, and when it last had its turn.
-    cpus: Vec<(u64, u64)>,
+    /// By CPU: the clock when its task was last charged, what kswapds had had of it by then, and
+    /// when it last had its turn.
+    cpus: Vec<(u64, u64, u64)>,
     turns: u64,
     random: Rng,
 }
@@ -51,7 +52,7 @@ impl Balancing {
             design: Box::new(design),
             costs,
             walks: Vec::new(),
-            cpus: vec![(0, 0); nr_cpus],
+            cpus: vec![(0, 0, 0); nr_cpus],
             turns: 0,
             random: stream(1, "validate.kernel.balance", 0),
             view,
@@ -84,13 +85,13 @@ impl Balancing {
         match state {
             TaskState::Running | TaskState::Queued if !runnable => {
                 let cpu = self.view.sched.cpu_of(task);
-                self.charge(cpu, now);
+                self.charge(guest, cpu);
                 self.view.sched.dequeue(task, Nanos(now), Leave::Block);
             }
             TaskState::Blocked | TaskState::New if runnable => {
                 let waker = self.view.sched.cpu_of(task);
                 let cpu = self.view.sched.select_cpu_wakeup(task, waker, Sync::WakerRuns);
-                self.charge(cpu, now);
+                self.charge(guest, cpu);
                 self.view.sched.enqueue(task, cpu, Nanos(now));
                 if self.view.sched.wakeup_preempts(task) {
                     self.view.sched.pick_next(cpu, Nanos(now));
@@ -112,10 +113,14 @@ impl Balancing {
     }
 
     /// Charges the task of a CPU with the time since it was last charged: to the guest's kernel a
-    /// task runs as long as it is on its CPU, also while the emulator serves other CPUs.
-    fn charge(&mut self, cpu: CpuId, now: u64) {
-        let since = std::mem::replace(&mut self.cpus[usize::from(cpu.0)].0, now);
-        let ran = Nanos(now.saturating_sub(since));
+    /// task runs as long as it is on its CPU, also while the emulator serves other CPUs, but for what
+    /// kswapd had of it.
+    fn charge(&mut self, guest: &Guest, cpu: CpuId) {
+        let index = usize::from(cpu.0);
+        let (now, kswapd) = (guest.now(), guest.kswapd_ns(index));
+        let since = std::mem::replace(&mut self.cpus[index].0, now);
+        let before = std::mem::replace(&mut self.cpus[index].1, kswapd);
+        let ran = Nanos(now.saturating_sub(since).saturating_sub(kswapd - before));
         if let Some(task) = self.view.sched.current(cpu) {
             self.view.tasks[task].cpu_time += ran;
             self.view.sched.account(cpu, ran);
@@ -127,21 +132,29 @@ impl Balancing {
         let now = guest.now();
         let ids: Vec<CpuId> = self.view.machine.cpus.ids().collect();
         for cpu in ids.iter().copied() {
-            self.balance(cpu, Nanos(now));
+            self.balance(guest, cpu);
         }
         let busy = ids.iter().copied().filter(|cpu| self.view.sched.nr_running(*cpu) > 0);
-        let cpu = busy.min_by_key(|cpu| self.cpus[usize::from(cpu.0)].1)?;
+        let cpu = busy.min_by_key(|cpu| self.cpus[usize::from(cpu.0)].2)?;
         self.turns += 1;
-        self.cpus[usize::from(cpu.0)].1 = self.turns;
-        self.charge(cpu, now);
+        self.cpus[usize::from(cpu.0)].2 = self.turns;
+        self.charge(guest, cpu);
         if self.view.sched.current(cpu).is_none() || self.view.sched.should_preempt(cpu) {
             self.view.sched.pick_next(cpu, Nanos(now));
         }
         self.view.sched.current(cpu).map(|task| (task, usize::from(cpu.0)))
     }
 
+    /// Tells the guest how many tasks share each CPU.
+    pub(super) fn tell_loads(&self, guest: &mut Guest) {
+        for cpu in self.view.machine.cpus.ids() {
+            guest.set_tasks(usize::from(cpu.0), self.view.sched.nr_running(cpu) as usize);
+        }
+    }
+
     /// The load balancer's passes that are due on a CPU.
-    fn balance(&mut self, cpu: CpuId, now: Nanos) {
+    fn balance(&mut self, guest: &Guest, cpu: CpuId) {
+        let now = Nanos(guest.now());
         while let Some(level) = self.view.sched.due_level(cpu, now) {
             let View { machine, sched, memory, tasks, spaces, rng, .. } = &mut self.view;
             let (design, random) = (&mut self.design, &mut self.random);
@@ -154,8 +167,8 @@ impl Balancing {
             };
             let moves = sched.periodic_balance(cpu, level, now, permit, random);
             for found in moves {
-                self.charge(found.from, now.0);
-                self.charge(found.to, now.0);
+                self.charge(guest, found.from);
+                self.charge(guest, found.to);
                 self.view.sched.apply(found, now);
             }
         }
@@ -173,8 +186,8 @@ impl Balancing {
 
     fn apply(&mut self, guest: &Guest, found: TaskMove) {
         let now = guest.now();
-        self.charge(found.from, now);
-        self.charge(found.to, now);
+        self.charge(guest, found.from);
+        self.charge(guest, found.to);
         self.view.sched.apply(found, Nanos(now));
     }
 
@@ -202,7 +215,8 @@ impl Balancing {
         self.view.refresh(guest, &plan);
         let outcome = self.view.memory.scan(&plan);
         let updated = outcome.updated + outcome.huge_updated;
-        let walked_ns = self.costs.scan_entry_ns * outcome.entries;
+        let entries = outcome.entries.saturating_sub(self.view.absent(&plan, outcome.next));
+        let walked_ns = self.costs.scan_entry_ns * entries;
         let left_ns = extra_ns + walked_ns + self.costs.scan_update_ns * updated;
         let began = self.view.tasks[task].cpu_time;
         self.walks[task.idx()] = Some(Walk { plan, outcome, left_ns, began });
@@ -288,8 +302,8 @@ impl Balancing {
                 };
                 let fits = self.view.sched.allowed(task, b) && self.view.sched.allowed(other, a);
                 if a != b && fits && runs(task) && runs(other) {
-                    self.charge(a, guest.now());
-                    self.charge(b, guest.now());
+                    self.charge(guest, a);
+                    self.charge(guest, b);
                     self.view.sched.swap(task, other, now);
                 }
             }

@@ -2,7 +2,7 @@
 //! prints the samples is one of them.
 
 use base::TaskId;
-use reclaim::guest::{Backing, Policy};
+use reclaim::guest::{Backing, Policy, Stat};
 
 use super::balancing::Balancing;
 use super::case::{self, Pattern, Touch};
@@ -40,6 +40,7 @@ impl Replay<'_> {
             balancing.add_task(&self.guest, None, &[], None);
             self.observer.0 = self.guest.now() + ms * 1_000_000;
         }
+        balancing.add_task(&self.guest, None, &[], None);
         self.balancing = Some(Box::new(balancing));
     }
 
@@ -69,6 +70,7 @@ impl Replay<'_> {
     /// Runs to the end, CPU by CPU.
     pub(super) fn run_on_cpus(&mut self) {
         let observer = self.case.sample_ms.map(|_| TaskId::from_idx(self.threads.len()));
+        let boot = TaskId::from_idx(self.threads.len() + usize::from(observer.is_some()));
         while self.threads.iter().any(|thread| thread.state != State::Done) {
             self.wake();
             let Some(balancing) = &mut self.balancing else { return };
@@ -82,8 +84,15 @@ impl Replay<'_> {
             if let Some(task) = observer {
                 balancing.set_runnable(&self.guest, task, self.observer.1 > 0);
             }
+            balancing.set_runnable(&self.guest, boot, self.boot_ns > 0);
+            balancing.tell_loads(&mut self.guest);
             match balancing.next(&self.guest) {
-                Some((task, _)) if Some(task) == observer => self.print_sample(),
+                Some((task, cpu)) if task == boot => {
+                    let step = self.boot_ns.min(SLICE_NS);
+                    self.boot_ns -= step;
+                    self.guest.work(cpu, step);
+                }
+                Some((task, cpu)) if Some(task) == observer => self.print_sample(cpu),
                 Some((task, cpu)) => {
                     let end = self.guest.now() + SLICE_NS;
                     self.threads[task.idx()].cpu = cpu;
@@ -122,9 +131,9 @@ impl Replay<'_> {
     }
 
     /// Prints a part of a sample.
-    fn print_sample(&mut self) {
+    fn print_sample(&mut self, cpu: usize) {
         let step = self.observer.1.min(SLICE_NS);
-        self.guest.advance(self.guest.now() + step);
+        self.guest.work(cpu, step);
         self.observer.1 -= step;
         if self.observer.1 == 0 {
             let ms = self.case.sample_ms.unwrap_or(0);
@@ -141,6 +150,32 @@ impl Replay<'_> {
             balancing.fault(&mut self.guest, task, cpu, (vma, page), write);
         }
         self.guest.touch(cpu, vma, page, write);
+    }
+
+    /// An access before a tick; one whose fault goes beyond the tick is repeated later.
+    pub(super) fn access_until(
+        &mut self,
+        index: usize,
+        cpu: usize,
+        access: (u32, u32, bool),
+        tick: u64,
+    ) {
+        let (vma, page, write) = access;
+        let faults = self.guest.vmstat()[Stat::pgfault];
+        self.access(index, cpu, vma, page, write);
+        let faulted = self.guest.vmstat()[Stat::pgfault] > faults;
+        if self.balancing.is_some() && faulted && self.guest.now() >= tick {
+            self.threads[index].interrupted = Some(access);
+        }
+    }
+
+    /// The access that a tick came in: a scan may have marked the page that its fault brought.
+    pub(super) fn repeat_interrupted(&mut self, index: usize, cpu: usize) {
+        if let Some((vma, page, write)) = self.threads[index].interrupted.take()
+            && self.guest.is_marked(vma, page)
+        {
+            self.access(index, cpu, vma, page, write);
+        }
     }
 
     /// What a thread uses all the time besides its region: its stack and the table it draws by.

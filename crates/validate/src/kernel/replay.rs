@@ -58,6 +58,8 @@ pub(super) struct ThreadState {
     /// Its stack, where NUMA balancing sees it.
     pub(super) stack: Option<u32>,
     running: Option<Running>,
+    /// The access whose fault the tick came in: it is repeated after what the tick gave to do.
+    pub(super) interrupted: Option<(u32, u32, bool)>,
     /// Ran since it last was chosen, for turns.
     turn: u64,
 }
@@ -85,6 +87,8 @@ pub(super) struct Replay<'a> {
     pub(super) balancing: Option<Box<Balancing>>,
     /// Who prints the samples: when next, and what is left to print.
     pub(super) observer: (u64, u64),
+    /// What is left of the system's own work after boot, ns.
+    pub(super) boot_ns: u64,
 }
 
 impl<'a> Replay<'a> {
@@ -121,6 +125,7 @@ impl<'a> Replay<'a> {
             turns: 0,
             balancing: None,
             observer: (u64::MAX, 0),
+            boot_ns: setup::boot_ns(case),
         };
         replay.snapshot("start");
         replay.read_metadata();
@@ -185,6 +190,7 @@ impl<'a> Replay<'a> {
                 cpu: cpu.min(self.nr_cpus() - 1),
                 state: State::Ready,
                 running: None,
+                interrupted: None,
                 turn: 0,
                 stack: None,
             });
@@ -248,7 +254,8 @@ impl<'a> Replay<'a> {
 
     /// Lets a thread run up to a time, or until it waits.
     pub(super) fn slice_until(&mut self, index: usize, end: u64) {
-        self.guest.advance(self.guest.now());
+        let cpu = self.threads[index].cpu;
+        self.guest.begin_turn(cpu);
         while self.guest.now() < end && self.threads[index].state == State::Ready {
             let (proc, thread) = (self.threads[index].proc, self.threads[index].index);
             if self.guest.is_dead(self.procs[proc].id) {
@@ -383,7 +390,7 @@ impl<'a> Replay<'a> {
             }
         }
         self.snapshot(label);
-        self.guest.advance(self.guest.now() + self.snapshot_ns());
+        self.guest.work(cpu, self.snapshot_ns());
     }
 
     pub(super) fn snapshot_ns(&self) -> u64 {
@@ -401,6 +408,7 @@ impl<'a> Replay<'a> {
         };
         let limit = running.started + touch.ms * 1_000_000;
         let draw_ns = self.begin_slice(index, cpu, touch, running.mapped);
+        self.repeat_interrupted(index, cpu);
         let mut finished = false;
         while self.guest.now() < end {
             let over = touch.count.is_none()
@@ -414,7 +422,7 @@ impl<'a> Replay<'a> {
             if kind == Kind::Io {
                 self.guest.file_io(cpu, vma, page, touch.write);
             } else {
-                self.access(index, cpu, vma, page, touch.write);
+                self.access_until(index, cpu, (vma, page, touch.write), end);
                 self.guest.spend(draw_ns);
             }
             running.done += 1;

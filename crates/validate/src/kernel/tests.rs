@@ -127,3 +127,24 @@ fn predictions_are_written_as_the_scorer_reads_them_and_are_the_same_again() {
     assert!(text.lines().all(|line| line.split(',').count() == 4));
     assert_eq!(text, predictions_csv(&run(&options).unwrap().predictions));
 }
+
+/// A scan that a tick brings into a first touch marks the page just brought; its access is repeated
+/// and is the hint fault that wakes kswapd of the fast node.
+#[test]
+fn demotion_begins_while_memory_is_first_touched() {
+    let text = "# guest: nodes=2 mib=192,384 cpus=1,0 dist=20 shift=3 hmat=1\n\
+        sys /sys/kernel/mm/lru_gen/enabled 0\n\
+        sys /sys/kernel/mm/numa/demotion_enabled 1\n\
+        sys /proc/sys/kernel/numa_balancing 2\n\
+        proc p\n region m kind=anon pages=50000\n thread cpu=0\n  touch m pat=seq op=w count=50000\n  snap placed\n end\nend\n";
+    let case = parse("made-up", text).unwrap();
+    let tables = load_tables(&folder()).unwrap();
+    let predictions = predict(&case, &tables);
+    let value = |counter: &str| {
+        let found = predictions.iter().find(|row| row.counter == counter);
+        found.unwrap_or_else(|| panic!("no {counter}")).value
+    };
+    assert_eq!(value("pgpromote_candidate"), 1.0);
+    assert!(value("pgdemote_kswapd") > 1000.0, "{} demoted", value("pgdemote_kswapd"));
+    assert_eq!(value("pgdemote_kswapd"), value("pgsteal_kswapd"));
+}
