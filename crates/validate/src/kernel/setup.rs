@@ -22,10 +22,25 @@ pub(super) fn machine_of(case: &Case, machines: &[MachineRow]) -> MachineRow {
             && spread(&machine.shape.1) == guest.mib
             && spread(&machine.shape.2) == cpus
     };
-    if let Some(found) = machines.iter().find(same) {
-        return found.clone();
+    let mut machine = machines.iter().find(same).cloned().unwrap_or_else(|| built(case));
+    set_marks(case, &mut machine);
+    machine
+}
+
+/// Watermarks anew, if the case sets what they follow from.
+fn set_marks(case: &Case, machine: &mut MachineRow) {
+    let own = |ending: &str| value_of(case, &[], ending).and_then(|text| text.trim().parse().ok());
+    let (min_kib, scale): (Option<u64>, Option<u64>) =
+        (own("vm/min_free_kbytes"), own("vm/watermark_scale_factor"));
+    if min_kib.is_none() && scale.is_none() {
+        return;
     }
-    built(case)
+    let managed: u64 = machine.zones.iter().map(|zone| zone.managed).sum();
+    for zone in &mut machine.zones {
+        let min = min_kib.map_or(zone.marks[0], |kib| kib / 4 * zone.managed / managed.max(1));
+        let gap = (min / 4).max(zone.managed * scale.unwrap_or(10) / 10_000);
+        zone.marks = [min, min + gap, min + 2 * gap, min + 3 * gap];
+    }
 }
 
 /// Zones from the sizes alone, with the kernel's watermark formula.

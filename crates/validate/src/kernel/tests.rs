@@ -81,6 +81,26 @@ fn every_given_case_is_read_and_has_its_machine() {
     assert_eq!(hot.procs[0].threads[0].steps[1], Step::Sleep { ms: 4100 });
 }
 
+/// A case without a machine of its own gets one of its shape; its knobs move the watermarks as the
+/// recorded guests' did.
+#[test]
+fn watermarks_follow_the_knobs_of_a_case() {
+    let tables = load_tables(&folder()).unwrap();
+    let marks = |text: &str| {
+        let case = parse("made-up", text).unwrap();
+        setup::machine_of(&case, &tables.machines).zones.iter().map(|zone| zone.marks).collect()
+    };
+    let recorded: Vec<[u64; 4]> = vec![[22, 98, 174, 250], [660, 2960, 5260, 7560]];
+    let scaled: Vec<[u64; 4]> =
+        marks("# guest: nodes=1 mib=512 cpus=1\nsys /proc/sys/vm/watermark_scale_factor 200\n");
+    assert_eq!(scaled, recorded);
+    let plain: Vec<[u64; 4]> = marks("# guest: nodes=1 mib=512 cpus=1\n");
+    assert_eq!(plain, [[22, 27, 32, 37], [660, 825, 990, 1155]]);
+    let more: Vec<[u64; 4]> =
+        marks("# guest: nodes=1 mib=512 cpus=1\nsys /proc/sys/vm/min_free_kbytes 40000\n");
+    assert_eq!(more[1], [9676, 12_095, 14_514, 16_933]);
+}
+
 #[test]
 fn rows_pass_within_their_range_or_in_one_of_their_modes() {
     let text = "case,phase,counter,runs,median,min,max,rule,tolerance\n\
