@@ -25,7 +25,13 @@ fn meta() -> Meta {
     };
     let all = Mapping { pages: 0..NR_PAGES as u32, thp: None, policy: None };
     let mappings = vec![all];
-    let space = Space { name: "all".to_owned(), nr_pages: Pages(NR_PAGES), file: false, mappings };
+    let space = Space {
+        name: "all".to_owned(),
+        nr_pages: Pages(NR_PAGES),
+        file: false,
+        executable: false,
+        mappings,
+    };
     Meta {
         name: "decode".to_owned(),
         spaces: MmVec(vec![space]),

@@ -58,6 +58,7 @@ impl Accesses {
             name: "bench".to_owned(),
             nr_pages: Pages(u64::from(end)),
             file: false,
+            executable: false,
             mappings: vec![mapping],
         };
         let replayed = Replayed {

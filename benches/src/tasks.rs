@@ -14,6 +14,7 @@ pub fn tasks(nr: usize, span: Nanos) -> Workload {
         name: format!("process {process}"),
         nr_pages: Pages(1),
         file: false,
+        executable: false,
         mappings: vec![Mapping { pages: 0..1, thp: None, policy: None }],
     };
     let thread = |idx: usize| Thread {

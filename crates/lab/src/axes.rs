@@ -2,7 +2,7 @@
 
 use config::{Cx, Kind, Problem, Spanned, Table, Value, did_you_mean};
 
-use crate::experiment::ExperimentFile;
+use crate::experiment::{DesignFile, ExperimentFile};
 
 /// What a dotted path leads into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +44,9 @@ const TARGETS: [&str; 4] = ["machine", "workload", "engine", "designs"];
 /// Records what is wrong with the paths and values of a file.
 pub(crate) fn check(file: &ExperimentFile, cx: &mut Cx) {
     settings(file, cx);
+    for entry in file.designs.iter() {
+        own_settings(entry, file, cx);
+    }
     let axes = axes(file, cx);
     for (name, given) in [("machine", &file.machine), ("workload", &file.workload)] {
         let axis = axes.iter().any(|axis| axis.name == name);
@@ -63,8 +66,26 @@ pub(crate) fn check(file: &ExperimentFile, cx: &mut Cx) {
 
 /// The fixed settings of a file; problems are recorded and left out.
 pub(crate) fn settings(file: &ExperimentFile, cx: &mut Cx) -> Vec<Setting> {
+    settings_in(&file.set.value, file, cx)
+}
+
+/// The settings of one design's entry, which come after the file's.
+pub(crate) fn own_settings(entry: &DesignFile, file: &ExperimentFile, cx: &mut Cx) -> Vec<Setting> {
+    let mut settings = settings_in(&entry.set.value, file, cx);
+    settings.retain(|setting| {
+        let is_knob = matches!(setting.target, Target::Design(_));
+        if is_knob {
+            let message = "a design's `set` is for machine, workload and engine";
+            cx.error(setting.path.span, message, "move it to `knobs`");
+        }
+        !is_knob
+    });
+    settings
+}
+
+fn settings_in(table: &Value, file: &ExperimentFile, cx: &mut Cx) -> Vec<Setting> {
     let mut settings = Vec::new();
-    for (path, value) in entries(&file.set.value, cx) {
+    for (path, value) in entries(table, cx) {
         match resolve(&path, file, cx) {
             Some((Target::MachineFile | Target::WorkloadFile, _)) => {
                 let message = format!("`{path}` is a key of its own, not one of `set`");

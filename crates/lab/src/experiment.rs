@@ -8,7 +8,7 @@ use config::{
 };
 use serde_json::json;
 
-use crate::axes;
+use crate::{axes, families};
 
 config! {
     /// An experiment: designs held against each other on machines and workloads. Every design runs
@@ -46,13 +46,17 @@ config! {
 config! {
     /// A design with its settings.
     pub struct DesignFile {
-        /// Its name, as `numalab designs` lists it.
+        /// Its name, as `numalab designs` lists it. A design of reclaim takes the place of the one
+        /// that the machine's kernel names; pages are placed by first touch then.
         pub design: Spanned<String>,
         /// How it is shown; left out, its name. Two entries of one design need two labels.
         #[check(config::if_some(not_empty))]
         pub label: Option<String> = None,
         /// Its settings, as `numalab designs show NAME` lists them.
         pub knobs: Value = Value::empty_table(),
+        /// Settings of machine, workload and engine that belong to this entry, by dotted path, after
+        /// those of the whole file: `"machine.kernel.reclaim" = "mglru"`.
+        pub set: Spanned<Value> = Value::empty_table().into(),
     }
 }
 
@@ -144,34 +148,6 @@ fn experiment(file: &ExperimentFile, _table: Span, cx: &mut Cx) {
 /// JSON Schema of experiment files: designs and their settings are known to it.
 pub fn schema() -> Json {
     let mut schema = config::json_schema::<ExperimentFile>();
-    let names: Vec<&str> = designs::DESIGNS.iter().map(|design| design.name).collect();
-    let mut definitions = serde_json::Map::new();
-    let mut choices = Vec::new();
-    for design in designs::DESIGNS {
-        let mut knobs = (design.schema)();
-        if let Some(table) = knobs.as_object_mut() {
-            table.remove("$schema");
-            // Only whole files may extend others; a design's knobs all have defaults.
-            table.remove("anyOf");
-            if let Some(keys) = table.get_mut("properties").and_then(Json::as_object_mut) {
-                keys.remove("extends");
-            }
-            // What it refers to is named by its own root; that moves to the file's.
-            if let Some(Json::Object(own)) = table.remove("definitions") {
-                definitions.extend(own);
-            }
-        }
-        choices.push(json!({
-            "if": { "properties": { "design": { "const": design.name } } },
-            "then": { "properties": { "knobs": knobs } },
-        }));
-    }
-    if let Some(own) = schema.pointer_mut("/definitions").and_then(Json::as_object_mut) {
-        own.extend(definitions);
-    }
-    if let Some(entry) = schema.pointer_mut("/definitions/DesignFile") {
-        entry["properties"]["design"]["enum"] = names.into();
-        entry["allOf"] = choices.into();
-    }
+    families::add_to(&mut schema, "DesignFile", None);
     schema
 }

@@ -9,6 +9,7 @@
 
 mod axes;
 mod experiment;
+mod families;
 mod inputs;
 mod live;
 mod plan;
@@ -16,6 +17,7 @@ mod runner;
 mod store;
 
 pub use experiment::{DesignFile, ExperimentFile, Seeds, schema};
+pub use families::machine_schema;
 pub use live::{CellState, Live, LiveCell};
 pub use plan::{Cell, Overrides, Plan, Program, ProgramSource};
 pub use runner::{Finished, LabError, Options, compare};

@@ -14,8 +14,9 @@ use trace::container::{DEFAULT_BUDGET, SharedTrace, TraceFile};
 use trace::generate::{WorkloadFile, WorkloadSpec};
 use trace::{Memcg, TraceError, Workload};
 
-use crate::axes::{Axis, Setting, Target, axes, settings};
+use crate::axes::{Axis, Setting, Target, axes, own_settings, settings};
 use crate::experiment::{ExperimentFile, Seeds};
+use crate::families::{self, Family};
 use crate::inputs::Inputs;
 
 /// A checked experiment.
@@ -272,20 +273,17 @@ impl<'a> Planner<'a> {
         let mut cells = Vec::new();
         let mut complete = true;
         for combination in self.combinations() {
-            let stage = self.stage(&combination);
             // All designs are looked at, also where the machine is wrong.
-            let makers: Vec<Option<Maker>> =
-                chosen.iter().map(|idx| self.maker(*idx, &combination)).collect();
-            let (Some(stage), Some(makers)) =
-                (stage, makers.into_iter().collect::<Option<Vec<_>>>())
-            else {
-                complete = false;
-                continue;
-            };
-            for (idx, maker) in chosen.iter().zip(&makers) {
+            let entries: Vec<Option<(Stage, Maker)>> =
+                chosen.iter().map(|idx| self.entry(*idx, &combination)).collect();
+            for (idx, entry) in chosen.iter().zip(entries) {
+                let Some((stage, maker)) = entry else {
+                    complete = false;
+                    continue;
+                };
                 let label = self.file.designs[*idx].label();
                 cells.extend(
-                    seeds.0.iter().map(|seed| stage.cell(label, maker, &combination, *seed)),
+                    seeds.0.iter().map(|seed| stage.cell(label, &maker, &combination, *seed)),
                 );
             }
         }
@@ -344,6 +342,32 @@ impl<'a> Planner<'a> {
         all
     }
 
+    /// An entry on its machine and workload.
+    fn entry(&mut self, idx: usize, combination: &Combination) -> Option<(Stage, Maker)> {
+        let entry = &self.file.designs[idx];
+        let mut settings = combination.settings.clone();
+        settings.extend(own_settings(entry, self.file, self.cx));
+        let mut combination = Combination { axes: combination.axes.clone(), settings };
+        let Some(family) = Family::of(&entry.design) else {
+            // What is wrong with the files is told all the same.
+            self.stage(&combination);
+            self.cx.push(families::unknown(&entry.design));
+            return None;
+        };
+        let knobs = combination.overlay(entry.knobs.clone(), Target::Design(idx));
+        if family == Family::MappedPages {
+            families::refuse_knobs(&entry.design, &knobs, self.cx);
+        }
+        let (placement, own_knobs, stands_for) = family.resolve(&entry.design, &knobs);
+        combination.settings.extend(stands_for);
+        let stage = self.stage(&combination);
+        if let Some(stage) = &stage {
+            family.check(&stage.machine, &entry.design, self.cx);
+        }
+        let maker = self.maker(idx, placement, &own_knobs);
+        Some((stage?, maker?))
+    }
+
     fn stage(&mut self, combination: &Combination) -> Option<Stage> {
         let machine_name = combination.file(Target::MachineFile, &self.file.machine);
         let workload_name = combination.file(Target::WorkloadFile, &self.file.workload);
@@ -375,7 +399,10 @@ impl<'a> Planner<'a> {
             let tree = self.tree(name, &path);
             let tree = tree.map(|tree| combination.overlay(tree, Target::Machine));
             let file = tree.and_then(|tree| self.cx.decode::<MachineFile>(&tree));
-            let machine = file.and_then(|file| file.machine(self.cx)).map(Arc::new);
+            let machine = file.and_then(|file| file.machine(self.cx));
+            let machine =
+                machine.filter(|machine| sim::reclaim_designs(&machine.kernel, self.cx).is_some());
+            let machine = machine.map(Arc::new);
             self.machines.insert(key.clone(), machine);
         }
         let machine = self.machines.get(&key)?.clone()?;
@@ -469,24 +496,15 @@ impl<'a> Planner<'a> {
         self.cx.within("engine", |cx| EngineKnobs::from_toml(&tree, cx))
     }
 
-    fn maker(&mut self, idx: usize, combination: &Combination) -> Option<Maker> {
-        let key = combination.key(Path::new(&idx.to_string()), Target::Design(idx));
+    /// Makes the placement design of the entry at `idx`.
+    fn maker(&mut self, idx: usize, placement: &str, knobs: &Value) -> Option<Maker> {
+        let key = format!("{idx}\n{placement}\n{}", config::to_toml_text(knobs));
         if let Some(maker) = self.makers.get(&key) {
             return maker.clone();
         }
-        let entry = &self.file.designs[idx];
-        let maker = match designs::find(&entry.design) {
-            Some(design) => {
-                let tree = combination.overlay(entry.knobs.clone(), Target::Design(idx));
-                let step = format!("designs[{idx}].knobs");
-                self.cx.within(&step, |cx| (design.build)(&tree, cx))
-            }
-            None => {
-                let names: Vec<&str> = designs::DESIGNS.iter().map(|design| design.name).collect();
-                self.cx.push(unknown_design(&entry.design, &names));
-                None
-            }
-        };
+        let step = format!("designs[{idx}].knobs");
+        let design = designs::find(placement)?;
+        let maker = self.cx.within(&step, |cx| (design.build)(knobs, cx));
         self.makers.insert(key, maker.clone());
         maker
     }
@@ -508,18 +526,6 @@ impl<'a> Planner<'a> {
                 None
             }
         }
-    }
-}
-
-/// A design that the registry does not have.
-fn unknown_design(name: &Spanned<String>, names: &[&str]) -> Problem {
-    let suggestion = config::did_you_mean(name, names.iter().copied());
-    let problem = Problem::error(format!("design `{name}` does not exist"));
-    match suggestion {
-        Some(_) => problem.label(name.span, "not known").suggest(suggestion),
-        None => problem
-            .label(name.span, "not known")
-            .help(format!("the designs are {}", config::backticked(names))),
     }
 }
 

@@ -199,7 +199,7 @@ pub(crate) fn densities(
 }
 
 /// A logarithmic axis from `least` to `most` ns with ticks at 1, 2, 5 or only at powers of ten.
-fn latency_axis(field: &str, title: &str, least: f64, most: f64) -> Value {
+pub(crate) fn latency_axis(field: &str, title: &str, least: f64, most: f64) -> Value {
     let (low, high) = (math::log10(least.clamp(1.0, most)).floor(), math::log10(most).ceil());
     let steps: &[f64] = if high - low <= 3.0 { &[1.0, 2.0, 5.0] } else { &[1.0] };
     let decades = (0..=(high - low) as u32).map(|decade| math::pow(10.0, low + f64::from(decade)));
@@ -353,7 +353,8 @@ fn varying(case: &Case, cases: &[(Case, Vec<&SummaryRow>)]) -> String {
         words.push(case.machine.clone());
     }
     for (axis, value) in &case.axes {
-        if cases.iter().any(|(other, _)| other.axes.get(axis) != Some(value)) {
+        let told = words.contains(value);
+        if !told && cases.iter().any(|(other, _)| other.axes.get(axis) != Some(value)) {
             words.push(format!("{axis} {value}"));
         }
     }

@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 use crate::charts::{self, Figure};
 use crate::explain::saturation_pct;
 use crate::figures::{compact, decimals, grouped, plain};
-use crate::memcgs;
+use crate::memcg_charts;
+use crate::memcgs::{self, GroupRow};
 use crate::past::default_pair;
 use crate::table::{csv, group};
 use crate::timeline::{Timeline, timelines};
@@ -62,7 +63,8 @@ struct Section {
     tasks: Option<Figure>,
     timelines: Vec<Timeline>,
     why: Option<Why>,
-    memcgs: Table,
+    memcgs: Vec<(String, Table)>,
+    memcg_figures: Vec<Figure>,
     counters: Table,
 }
 
@@ -145,6 +147,7 @@ impl Section {
         [&self.elapsed, &self.split]
             .into_iter()
             .chain(&self.latency)
+            .chain(&self.memcg_figures)
             .chain(&self.tasks)
             .chain(self.timelines.iter().flat_map(|timeline| &timeline.figures))
             .chain(self.why.iter().flat_map(|why| &why.twins).flat_map(|twins| &twins.figures))
@@ -166,6 +169,7 @@ fn section(
     designs: &[String],
 ) -> Section {
     let present: Vec<String> = rows.iter().map(|row| row.design.clone()).collect();
+    let groups = memcgs::rows(comparison, case, &present);
     Section {
         index,
         title: case.title(),
@@ -183,7 +187,8 @@ fn section(
         tasks: charts::tasks(index, comparison, case, &present),
         timelines: timelines(index, comparison, case, designs),
         why: None,
-        memcgs: memcg_table(comparison, case, &present),
+        memcgs: memcg_tables(&groups),
+        memcg_figures: memcg_charts::figures(index, &groups, &present),
         counters: counter_table(comparison, case, &present),
     }
 }
@@ -373,11 +378,12 @@ fn counter_table(comparison: &Comparison, case: &Case, designs: &[String]) -> Ta
     Table { heads: by_design("counter", designs), rows }
 }
 
-fn memcg_table(comparison: &Comparison, case: &Case, designs: &[String]) -> Table {
-    Table {
-        heads: memcgs::HEADS.map(|head| head.join(" ").trim().to_owned()).to_vec(),
-        rows: memcgs::rows(comparison, case, designs).into_iter().map(Line::of).collect(),
-    }
+fn memcg_tables(rows: &[GroupRow]) -> Vec<(String, Table)> {
+    let table = |(group, rows): (&str, Vec<&GroupRow>)| {
+        let (heads, lines) = memcgs::table(&rows);
+        (group.to_owned(), Table { heads, rows: lines.into_iter().map(Line::of).collect() })
+    };
+    memcgs::by_group(rows).into_iter().map(table).collect()
 }
 
 fn by_design(first: &str, designs: &[String]) -> Vec<String> {

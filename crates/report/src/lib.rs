@@ -7,6 +7,7 @@ mod charts;
 pub mod explain;
 mod figures;
 pub mod html;
+mod memcg_charts;
 pub mod memcgs;
 mod past;
 mod places;

@@ -13,16 +13,16 @@ pub enum Frame {
     Plain,
 }
 
-/// A column of the comparison table.
-struct Column {
+/// A column of a table.
+pub(crate) struct Column<R> {
     /// Two lines.
-    head: [&'static str; 2],
-    cell: fn(&SummaryRow) -> String,
+    pub(crate) head: [&'static str; 2],
+    pub(crate) cell: fn(&R) -> String,
     /// Columns with the highest number go first where there is no room.
-    dispensable: u8,
+    pub(crate) dispensable: u8,
 }
 
-const COLUMNS: [Column; 10] = [
+const COLUMNS: [Column<SummaryRow>; 10] = [
     Column { head: ["", "design"], cell: |row| row.design.clone(), dispensable: 0 },
     Column { head: ["elapsed", "s"], cell: elapsed, dispensable: 0 },
     Column { head: ["speed", "x base"], cell: |row| plain(row.speedup.mean, 3), dispensable: 1 },
@@ -69,18 +69,27 @@ pub fn terminal(rows: &[SummaryRow], width: usize, frame: Frame) -> String {
             let gap = if text.is_empty() { "" } else { "\n" };
             text += &format!("{gap}{}\n", case.title());
         }
-        let mut columns: Vec<&Column> = COLUMNS.iter().collect();
-        let mut lines = render(&columns, rows);
-        while lines.iter().any(|line| line.chars().count() > width) && drop_one(&mut columns) {
-            lines = render(&columns, rows);
-        }
-        if frame == Frame::Ruled {
-            let longest = lines.iter().map(|line| line.chars().count()).max().unwrap_or(0);
-            lines.insert(2, "─".repeat(longest));
-        }
-        lines.iter().for_each(|line| text += &format!("{line}\n"));
+        text += &fitted(COLUMNS.iter().collect(), rows, width, frame);
     }
     text
+}
+
+/// A table in at most `width` columns, without the most dispensable ones where there is no room.
+pub(crate) fn fitted<R>(
+    mut columns: Vec<&Column<R>>,
+    rows: &[&R],
+    width: usize,
+    frame: Frame,
+) -> String {
+    let mut lines = render(&columns, rows);
+    while lines.iter().any(|line| line.chars().count() > width) && drop_one(&mut columns) {
+        lines = render(&columns, rows);
+    }
+    if frame == Frame::Ruled {
+        let longest = lines.iter().map(|line| line.chars().count()).max().unwrap_or(0);
+        lines.insert(2, "─".repeat(longest));
+    }
+    lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
 /// Rows of each case, in order.
@@ -97,13 +106,13 @@ pub(crate) fn group(rows: &[SummaryRow]) -> Vec<(Case, Vec<&SummaryRow>)> {
 }
 
 /// Leaves out the most dispensable column; false where all that is left is needed.
-fn drop_one(columns: &mut Vec<&Column>) -> bool {
+fn drop_one<R>(columns: &mut Vec<&Column<R>>) -> bool {
     let most = columns.iter().map(|column| column.dispensable).max().unwrap_or(0);
     columns.retain(|column| column.dispensable != most || most == 0);
     most > 0
 }
 
-fn render(columns: &[&Column], rows: &[&SummaryRow]) -> Vec<String> {
+fn render<R>(columns: &[&Column<R>], rows: &[&R]) -> Vec<String> {
     let heads =
         [0, 1].map(|line| columns.iter().map(|column| column.head[line].to_owned()).collect());
     let cells = rows.iter().map(|row| columns.iter().map(|column| (column.cell)(row)).collect());

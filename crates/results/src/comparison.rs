@@ -104,7 +104,13 @@ impl Case {
 
     /// `workload on machine, axis = value, ...`
     pub fn title(&self) -> String {
-        let axes = self.axes.iter().map(|(axis, value)| format!(", {axis} = {value}"));
+        // A file that is named as what it holds need not be told twice.
+        let told = |(axis, value): &(&String, &String)| match axis.as_str() {
+            "workload" => **value != self.workload,
+            "machine" => **value != self.machine,
+            _ => true,
+        };
+        let axes = self.axes.iter().filter(told).map(|(axis, value)| format!(", {axis} = {value}"));
         format!("{} on {}{}", self.workload, self.machine, axes.collect::<String>())
     }
 }

@@ -33,7 +33,10 @@ pub use latency::{
     DensityBar, PercentilePoint, Percentiles, density, empty_histogram, histogram_digest, merged,
     percentile_points,
 };
-pub use run::{Latency, MemcgUse, Outcome, ReclaimUse, ResourceUse, Run, Series, Task, TimeSplit};
+pub use run::{
+    Latency, MemcgUse, Outcome, ProcessUse, ReclaimUse, ResourceUse, Run, Series, Task, TaskUse,
+    TimeSplit,
+};
 pub use store::{Staged, write_file};
 pub use summary::{SummaryRow, summary, time_split_s};
 pub use verdict::{Contest, Verdict, verdicts};

@@ -149,6 +149,12 @@ pub struct ReclaimUse {
     pub counters: BTreeMap<String, u64>,
     /// Each memory cgroup, the root first; empty where the workload declares none.
     pub memcgs: Vec<MemcgUse>,
+    /// Each process, by number.
+    #[serde(default)]
+    pub processes: Vec<ProcessUse>,
+    /// Length of the measured part: what is told of tasks is over.
+    #[serde(rename = "measured_ns", default)]
+    pub measured: Nanos,
 }
 
 /// What one memory cgroup used.
@@ -159,9 +165,40 @@ pub struct MemcgUse {
     /// `memory.current`, `memory.swap.current`, `memory.stat` and `memory.events` at the end, with
     /// those of the groups below; sizes in bytes.
     pub stat: BTreeMap<String, u64>,
-    /// Latencies of its own tasks by class: `access` (lines, and faults as a whole), `direct
-    /// reclaim`.
+    /// What its own tasks did.
+    #[serde(flatten)]
+    pub tasks: TaskUse,
+}
+
+/// What one process did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProcessUse {
+    /// Its number.
+    pub process: u32,
+    /// Its threads' name.
+    pub name: String,
+    /// What its tasks did.
+    #[serde(flatten)]
+    pub tasks: TaskUse,
+}
+
+/// What the tasks of a process or of a memory cgroup did in the measured part.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TaskUse {
+    /// Latencies by class: `access` (lines, and faults and reads as a whole), `direct reclaim`.
     pub latency: BTreeMap<String, Percentiles>,
+    /// Faults that read a device or the compressed store.
+    #[serde(default)]
+    pub major_faults: u64,
+    /// Bytes moved between memory and caches, or read of files.
+    #[serde(default)]
+    pub bytes: u64,
+    /// Time in direct reclaim and reclaim for a limit.
+    #[serde(rename = "stalled_ns", default)]
+    pub stalled: Nanos,
+    /// Time that faults and reads waited for devices, the end of writes or memory.high.
+    #[serde(rename = "waited_ns", default)]
+    pub waited: Nanos,
 }
 
 /// Latencies of one class.

@@ -31,6 +31,7 @@ mod step;
 mod thread;
 mod world;
 
+pub use pressure::reclaim_designs;
 pub use replay::{BLOCK, Count, Gathered, Seen, run_sweep};
 pub use spec::{EngineKnobs, Progress, RunSpec, SimError};
 pub use world::run;

@@ -8,6 +8,7 @@
 //! says; the wait for a device is over at once for everybody else. kswapd of each node is a task.
 
 mod account;
+mod events;
 mod kswapd;
 mod setup;
 
@@ -20,10 +21,13 @@ use reclaim::guest::{Change, Fault, Guest, Policy, Work};
 use results::Outcome;
 
 use crate::bandwidth::page_bytes;
+use crate::record::Latent;
 use crate::thread::{WaitFor, huge_bytes};
 use crate::world::World;
 
-use account::Group;
+pub use setup::reclaim_designs;
+
+use account::{Group, Recorded};
 
 /// Pages that reclaim unmaps between two TLB shootdowns: it takes them in batches.
 const FLUSH_BATCH: u64 = 32;
@@ -43,6 +47,8 @@ pub(crate) struct Pressure {
     groups: Vec<Group>,
     /// Group of each process, by the guest's number.
     group_of: Vec<u16>,
+    /// What each process did, by the guest's number.
+    recorded: Vec<Recorded>,
     kswapds: NodeVec<Option<TaskId>>,
     /// Whether CPUs of kswapd are being brought up to a fault's time.
     catching_up: bool,
@@ -171,7 +177,8 @@ impl World {
             self.pay_mapping(task, cpu, mm, node, mapped, work.major);
         }
         self.pay_work(task, cpu, &work, &applied);
-        self.note_fault(task, cpu, started, &work);
+        let class = if work.major { Latent::MajorFault } else { Latent::PageFault };
+        self.note_fault(task, cpu, started, class, &work);
         self.wake_kswapds(cpu, started);
         match work.oom {
             Some(group) => self.out_of_memory(task, cpu, group),
@@ -277,24 +284,5 @@ impl World {
         let (own, zone) = (pressure.cpus[cpu], pressure.first_zone[to] + usize::from(zone));
         pressure.guest.end_move(own, u32::from(mm.0), page, zone, moved);
         pressure.show_free(&mut self.memory);
-    }
-
-    /// Moves the task's process to another memory cgroup; its pages stay charged where they are.
-    pub(crate) fn move_cgroup(&mut self, task: TaskId, path: &str) {
-        let process = self.threads[task].process;
-        let Some(pressure) = &mut self.pressure else { return };
-        let Some(guest) = pressure.processes.get(&process).copied() else { return };
-        match pressure.find_group(path) {
-            Some(group) => {
-                pressure.guest.join(guest, group);
-                pressure.group_of[usize::from(guest)] = group;
-            }
-            None => {
-                self.error = Some(crate::SimError::NoMemcg {
-                    thread: self.threads[task].name.clone(),
-                    path: path.to_owned(),
-                });
-            }
-        }
     }
 }

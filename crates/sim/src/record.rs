@@ -27,6 +27,7 @@ const LINE_CLASSES: [[&str; 2]; 2] =
 pub(crate) enum Latent {
     PageFault,
     MajorFault,
+    FileRead,
     DirectReclaim,
     HintFault,
     MigrationWait,
@@ -38,6 +39,7 @@ impl Latent {
         match self {
             Self::PageFault => "page fault",
             Self::MajorFault => "major fault",
+            Self::FileRead => "file read",
             Self::DirectReclaim => "direct reclaim",
             Self::HintFault => "hint fault",
             Self::MigrationWait => "migration wait",
@@ -158,7 +160,8 @@ impl World {
         let local = self.machine.node_of(thread.rates.place(cpu));
         let in_flight = thread.rates.lines_in_flight;
         let process = thread.process;
-        let mut pressure = self.pressure.as_mut();
+        let is_measured = self.measured_from.is_none_or(|from| self.cpus[cpu].clock >= from);
+        let mut pressure = self.pressure.as_mut().filter(|_| is_measured);
         for (node, by_kind) in thread.epoch_seen.iter_mut().enumerate() {
             for (write, count) in by_kind.iter_mut().enumerate() {
                 let count = std::mem::take(count);

@@ -84,9 +84,20 @@ pub enum SimError {
         /// How many wait.
         waiting: usize,
     },
+    /// The machine's kernel names designs of reclaim that do not exist, or sets them wrongly.
+    #[error("the machine's kernel: {0}")]
+    Kernel(String),
     /// A move to a memory cgroup that the workload's file does not declare.
     #[error("thread {thread} moves to memory cgroup {path}, which the workload does not declare")]
     NoMemcg {
+        /// The thread's name.
+        thread: String,
+        /// The group's path.
+        path: String,
+    },
+    /// The removal of a memory cgroup that has processes or groups below it.
+    #[error("thread {thread} removes memory cgroup {path}, which has processes or groups below it")]
+    BusyMemcg {
         /// The thread's name.
         thread: String,
         /// The group's path.

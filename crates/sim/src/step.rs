@@ -295,6 +295,9 @@ impl World {
                 self.set_affinity(task, mask, now);
             }
             Event::MoveCgroup(path) => self.move_cgroup(task, &path),
+            Event::RemoveCgroup(path) => self.remove_cgroup(task, &path),
+            Event::Read(mm, pages) => self.read_file(task, cpu, mm, pages),
+            Event::EndRun => self.finish(now),
             Event::Barrier { id, parties } => self.barrier(task, cpu, id, parties),
             Event::Sleep(span) => {
                 self.block(task, now, WaitFor::Timer);
@@ -431,9 +434,15 @@ impl World {
         self.design.task_exit(&mut cx!(self, now), task);
     }
 
+    /// Whether that time is in the measured part, as far as is known.
+    pub(crate) fn is_measured(&self, at: Nanos) -> bool {
+        self.measured_from.is_none_or(|from| at >= from)
+    }
+
     /// The measured part begins at `from`; the first thread to say so counts.
     fn measure_from(&mut self, from: Nanos) {
         if self.measured_from.is_none() {
+            self.restart_groups();
             self.measured_from = Some(from);
             if let Some(span) = self.stop_after {
                 self.time_up_at(from + span);

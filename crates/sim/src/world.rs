@@ -179,7 +179,7 @@ impl World {
         let mut world = Self {
             sched: Sched::new(&machine, sched_knobs),
             memory: Memory::new(&machine),
-            pressure: Pressure::new(&machine, &workload).map(Box::new),
+            pressure: Pressure::new(&machine, &workload)?.map(Box::new),
             design,
             tasks: TaskVec::default(),
             spaces: MmVec::default(),

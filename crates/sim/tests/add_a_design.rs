@@ -140,6 +140,7 @@ fn moving_thread() -> Workload {
             name: "heap".to_owned(),
             nr_pages: base::Pages(u64::from(PAGES)),
             file: false,
+            executable: false,
             mappings: vec![Mapping { pages: 0..PAGES, thp: None, policy: None }],
         }]),
         threads: vec![Thread {

@@ -119,6 +119,7 @@ fn workload(processes: &[Vec<Vec<Do>>], rounds: usize) -> Workload {
         name: format!("p{idx}"),
         nr_pages: Pages(u64::from(NR_PAGES)),
         file: false,
+        executable: false,
         mappings: vec![Mapping { pages: 0..NR_PAGES, thp: None, policy: None }],
     };
     let mut threads = Vec::new();

@@ -83,6 +83,7 @@ fn workload(nr_pages: u64, threads: Vec<Vec<Step>>) -> Workload {
         name: "p".to_owned(),
         nr_pages: Pages(nr_pages),
         file: false,
+        executable: false,
         mappings: vec![mapping],
     };
     let thread = |(idx, steps): (usize, Vec<Step>)| Thread {

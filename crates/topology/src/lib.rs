@@ -17,9 +17,9 @@ mod watermarks;
 
 pub use file::{MachineFile, load, load_named, parse, schema};
 pub use machine::{
-    BandwidthResource, Cache, Caches, Costs, Cpu, Daemons, Device, DeviceKind, Kernel,
-    LoadedLatency, Machine, Matrix, Node, Pattern, Peak, Reclaim, ResourceKind, ThpMode, Use, Zone,
-    ZoneKind,
+    BandwidthResource, Cache, Caches, Costs, Cpu, Daemons, Device, DeviceKind, HierarchyChoice,
+    Kernel, LoadedLatency, Machine, Matrix, Node, Pattern, Peak, Reclaim, ResourceKind, ThpMode,
+    Use, Zone, ZoneKind,
 };
 pub use show::show;
 pub use svg::svg;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use base::{Bytes, CpuId, CpuMask, CpuVec, Nanos, NodeId, NodeMask, NodeVec, Pages};
-use config::{Spanned, config, config_enum, in_range, positive};
+use config::{Spanned, Value, config, config_enum, in_range, positive};
 
 use crate::summary::node_ranges;
 
@@ -424,8 +424,17 @@ config_enum! {
 }
 
 config! {
+    /// A design for reclaim of a hierarchy of memory cgroups, with its settings.
+    pub struct HierarchyChoice {
+        /// Its name, as `numalab designs` lists it.
+        pub design: Spanned<String> = Spanned::from("memory-protection".to_owned()),
+        /// Its settings, as `numalab designs show NAME` lists them.
+        pub knobs: Value = Value::empty_table(),
+    }
+}
+
+config! {
     /// Settings of the kernel: build, boot and sysctl.
-    #[derive(Eq)]
     pub struct Kernel {
         /// Timer ticks per second.
         #[check(in_range(1..=10_000))]
@@ -447,6 +456,11 @@ config! {
         pub swappiness: u32 = 60,
         /// What reclaims memory when it runs short.
         pub reclaim: Reclaim = Reclaim::None,
+        /// Whose memory goes when several memory cgroups have some to give.
+        pub hierarchy: HierarchyChoice = HierarchyChoice::default(),
+        /// What becomes of a page at the cold end whose accessed bit is set: the name of a rule, as
+        /// `numalab designs` lists it.
+        pub mapped_pages: Spanned<String> = Spanned::from("refault-distance".to_owned()),
         /// Name of the device that swap is on; left out, the first one of kind `swap`, or none.
         pub swap: Option<Spanned<String>> = None,
         /// Size of swap; left out, the device's capacity. 0 for no swap.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use base::{Bytes, NodeId, Pages};
-use config::{CpuList, FromToml};
+use config::{CpuList, FromToml, Value};
 
 use crate::machine::{LoadedLatency, Machine, Matrix};
 use crate::summary::{bandwidth_lines, decimals, gb};
@@ -182,20 +182,27 @@ fn settings(out: &mut String, machine: &Machine) {
 /// The keys and values of a table, two a line.
 fn table<T: FromToml>(out: &mut String, title: &str, table: &T) {
     heading(out, title);
-    let value = table.to_toml();
-    let entries = value.as_ref().and_then(|value| value.as_table());
-    let cells: Vec<String> = entries
-        .iter()
-        .flat_map(|table| &table.entries)
-        .map(|entry| {
-            let text = config::to_toml_text(&entry.value);
-            format!("{} {}", entry.key, text.replace('"', ""))
-        })
-        .collect();
+    let mut cells = Vec::new();
+    if let Some(value) = table.to_toml() {
+        keys("", &value, &mut cells);
+    }
     let columns = if cells.iter().any(|cell| cell.chars().count() > 37) { 1 } else { 2 };
     for row in cells.chunks(columns) {
         let line: String = row.iter().map(|cell| format!("  {cell:<37}")).collect();
         let _ = writeln!(out, "{}", line.trim_end());
+    }
+}
+
+/// A line a key; those of tables within are told by their whole path.
+fn keys(prefix: &str, value: &Value, cells: &mut Vec<String>) {
+    for entry in value.as_table().iter().flat_map(|table| &table.entries) {
+        let path = format!("{prefix}{}", entry.key);
+        if entry.value.as_table().is_some() {
+            keys(&format!("{path}."), &entry.value, cells);
+        } else {
+            let text = config::to_toml_text(&entry.value);
+            cells.push(format!("{path} {}", text.replace('"', "")));
+        }
     }
 }
 

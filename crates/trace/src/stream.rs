@@ -56,6 +56,9 @@ config::config! {
         pub low: Bytes = Bytes::ZERO,
         /// `memory.min`: below it the group is spared always.
         pub min: Bytes = Bytes::ZERO,
+        /// `memory.soft_limit_in_bytes` of cgroup v1, which designs of 2009 to 2013 look at. Left out,
+        /// what the design takes for that: mostly no limit.
+        pub soft_limit: Option<Bytes> = None,
         /// `memory.swap.max`. Left out, no limit.
         pub swap_max: Option<Bytes> = None,
         /// Numbers of the processes in it, as results show them. Processes that no group names are
@@ -90,6 +93,9 @@ pub struct Space {
     pub nr_pages: Pages,
     /// Whether it is a file's page cache instead of anonymous memory.
     pub file: bool,
+    /// Whether the file is mapped executable.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub executable: bool,
     /// Mappings at the start, ascending and apart; recorded traces without `mmap` events have one
     /// that covers everything.
     pub mappings: Vec<Mapping>,
@@ -254,6 +260,10 @@ pub enum Event {
     SetNodes(NodeMask),
     /// Moves the thread's process into a memory cgroup, by path.
     MoveCgroup(String),
+    /// Removes a memory cgroup without processes, by path: its pages go to the group above.
+    RemoveCgroup(String),
+    /// read() of whole pages of a file, into a buffer of the thread's.
+    Read(MmId, Range<u32>),
     /// Waits until `parties` threads have come to barrier `id`.
     Barrier {
         /// Number of the barrier.
@@ -272,6 +282,8 @@ pub enum Event {
     MeasureAfter(Nanos),
     /// One unit of the workload's own work is done (an operation, a loop).
     WorkDone(u64),
+    /// The run is over, whatever other threads still do.
+    EndRun,
 }
 
 /// `madvise` as far as it is modelled.

@@ -136,3 +136,68 @@ fn memory_cgroups_need_a_kernel_that_reclaims_and_processes_that_exist() {
     assert!(shown(&device).contains("nvme"), "{}", shown(&device));
     assert_eq!(shown(&format!("{group}{reclaims}")), "");
 }
+
+/// An experiment with these entries on a machine that reclaims.
+fn designs(entries: &str, reclaim: &str) -> Result<lab::Plan, String> {
+    let own =
+        "designs = [{ design = \"first-touch\" }, { design = \"interleave\", label = \"spread\" }]";
+    let text = TEXT.replace(own, &format!("designs = [{entries}]"));
+    let text = format!("{text}\"machine.kernel.reclaim\" = \"{reclaim}\"\n");
+    parse(&text).map_err(|problems| problems.render(false))
+}
+
+#[test]
+fn designs_of_reclaim_are_rows_like_others() {
+    let entries = r#"{ design = "soft-limit-own", knobs = { skip_from_priority = 12 } },
+        { design = "one-access" }, { design = "balancenuma", set = { machine.kernel.reclaim = "mglru" } }"#;
+    let plan = designs(entries, "classic").unwrap_or_else(|problems| panic!("{problems}"));
+    let kernels: Vec<_> = plan.cells.iter().step_by(2).map(|cell| &cell.machine.kernel).collect();
+    assert_eq!(kernels[0].hierarchy.design.value, "soft-limit-own");
+    let knobs = kernels[0].hierarchy.knobs.as_table().unwrap();
+    assert!(knobs.get("skip_from_priority").is_some());
+    assert_eq!(kernels[1].hierarchy.design.value, "memory-protection");
+    assert_eq!(kernels[1].mapped_pages.value, "one-access");
+    assert_eq!(kernels[2].reclaim, topology::Reclaim::Mglru);
+    assert_eq!(kernels[0].reclaim, topology::Reclaim::Classic);
+    // All are rows of one case.
+    assert!(
+        plan.cells.iter().all(|cell| cell.axes.is_empty() && cell.machine.name == "Skylake-2S")
+    );
+}
+
+#[test]
+fn what_is_wrong_with_designs_of_reclaim_is_told_at_once() {
+    let shown = |entries: &str, reclaim: &str| match designs(entries, reclaim) {
+        Ok(_) => panic!("accepted: {entries}"),
+        Err(problems) => problems,
+    };
+    let many = r#"{ design = "soft-limit-on" }, { design = "lruvec-score", knobs = { over_weigth = 1 } },
+        { design = "second-look", knobs = { looks = 2 } }, { design = "bind", set = { machine.kernel.mapped_pages = "on-access" } },
+        { design = "low-limit", set = { "designs.bind.x" = 1 } }"#;
+    let text = shown(many, "classic");
+    for part in [
+        "did you mean `soft-limit-own`?",
+        "did you mean `over_weight`?",
+        "design `second-look` has no knobs",
+        "did you mean `one-access`?",
+        "move it to `knobs`",
+    ] {
+        assert!(text.contains(part), "{part}:\n{text}");
+    }
+    let text = shown(r#"{ design = "low-limit" }"#, "none");
+    assert!(text.contains("Skylake-2S reclaims nothing"), "{text}");
+}
+
+#[test]
+fn designs_of_reclaim_and_their_knobs_are_axes() {
+    let axes = "\"machine.kernel.reclaim\" = \"classic\"\n[axes]\n\
+        \"machine.kernel.hierarchy.design\" = [\"soft-limit-own\", \"soft-limit-ancestors\"]\n\
+        \"machine.kernel.hierarchy.knobs.skip_from_priority\" = [10, 12]\n\
+        \"machine.kernel.mapped_pages\" = [\"second-look\"]\n";
+    let cells = plan(axes).cells;
+    assert_eq!(cells.len(), 2 * 2 * 4);
+    assert_eq!(cells[0].axes["machine.kernel.hierarchy.design"], "soft-limit-own");
+    let wrong = axes.replace("soft-limit-ancestors", "soft-limit-ancestor");
+    let problems = plan_with(&wrong, &Overrides::default()).err().unwrap().render(false);
+    assert!(problems.contains("did you mean `soft-limit-ancestors`?"), "{problems}");
+}

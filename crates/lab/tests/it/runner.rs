@@ -41,7 +41,7 @@ fn jobs_do_not_change_the_digest_under_pressure() {
         let reclaim = run.reclaim.as_ref().expect("the machine reclaims");
         let half = reclaim.memcgs.iter().find(|memcg| memcg.path == "/half").expect("declared");
         assert!(half.stat["memory.current"] <= 4 << 20);
-        assert!(half.stat["pswpout"] > 0 && half.latency["access"].count > 0);
+        assert!(half.stat["pswpout"] > 0 && half.tasks.latency["access"].count > 0);
     }
 }
 

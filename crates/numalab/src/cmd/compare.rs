@@ -72,7 +72,7 @@ fn render(comparison: &Comparison, format: Format) -> String {
         Format::Table => {
             let frame = if is_terminal() { Frame::Ruled } else { Frame::Plain };
             let mut text = table::terminal(&summary(comparison), width(), frame);
-            text += &report::memcgs::terminal(comparison, frame);
+            text += &report::memcgs::terminal(comparison, width(), frame);
             // A design alone is there to compare cases with each other, which the tables show.
             for verdict in verdicts(comparison).iter().filter(|it| !it.contests.is_empty()) {
                 text += &format!("\n{}\n", verdict.text);

@@ -24,7 +24,7 @@ pub(super) fn man(dir: &Path) -> Result<(), Error> {
 /// Writes the schemas of all kinds of files.
 pub(super) fn schemas(dir: &Path) -> Result<(), Error> {
     for (name, schema) in [
-        ("machine.json", topology::schema()),
+        ("machine.json", lab::machine_schema()),
         ("workload.json", trace::generate::WorkloadFile::json_schema()),
         ("experiment.json", lab::schema()),
     ] {

@@ -49,7 +49,7 @@ fn reclaimed(run: &results::Run) -> String {
     let mut text = lines(&reclaim.counters);
     for memcg in &reclaim.memcgs {
         text += &format!("\nmemory cgroup {}\n{}", memcg.path, lines(&memcg.stat));
-        for (class, latency) in &memcg.latency {
+        for (class, latency) in &memcg.tasks.latency {
             text += &format!(
                 "{class}: p50 {} ns, p99 {} ns, p99.9 {} ns\n",
                 latency.p50_ns, latency.p99_ns, latency.p99_9_ns

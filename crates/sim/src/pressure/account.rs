@@ -3,29 +3,83 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use base::{CpuId, Nanos, PAGE_BYTES, TaskId, Vm, Vmstat};
+use base::{CACHE_LINE_BYTES, CpuId, Nanos, PAGE_BYTES, TaskId, Vm, Vmstat};
 use hdrhistogram::Histogram;
 use mm::{Memory, Pte};
 use reclaim::guest::{Gauge, Stat, Work};
-use results::{MemcgUse, Percentiles, ReclaimUse};
+use results::{MemcgUse, Percentiles, ProcessUse, ReclaimUse, TaskUse};
 
 use super::Pressure;
 use crate::record::{Latent, histogram};
 use crate::world::World;
 
-/// What is recorded of a memory cgroup.
+/// A memory cgroup.
 pub(super) struct Group {
     /// Path, beginning with a slash.
     pub(super) path: String,
-    /// Accesses of its tasks: lines, and faults from their beginning to their end.
-    access: Histogram<u64>,
-    /// Time that faults of its tasks spent in direct reclaim.
-    stalls: Histogram<u64>,
+    /// What its tasks did.
+    pub(super) recorded: Recorded,
+    /// It is gone.
+    pub(super) removed: bool,
 }
 
 impl Group {
     pub(super) fn new(path: &str) -> Self {
-        Self { path: path.to_owned(), access: histogram(), stalls: histogram() }
+        Self { path: path.to_owned(), recorded: Recorded::default(), removed: false }
+    }
+}
+
+/// What is recorded of the tasks of a process, or of all in a memory cgroup.
+pub(super) struct Recorded {
+    /// Accesses: lines, and faults and reads from their beginning to their end.
+    access: Histogram<u64>,
+    /// Time that faults spent in direct reclaim.
+    stalls: Histogram<u64>,
+    /// That time, all together.
+    stalled: Nanos,
+    /// Time that faults waited for devices, for memory.high, for writes to end.
+    waited: Nanos,
+    major_faults: u64,
+    /// Bytes moved between memory and caches, or read of files.
+    pub(super) bytes: u64,
+}
+
+impl Default for Recorded {
+    fn default() -> Self {
+        let (stalled, waited) = (Nanos::ZERO, Nanos::ZERO);
+        let (access, stalls) = (histogram(), histogram());
+        Self { access, stalls, stalled, waited, major_faults: 0, bytes: 0 }
+    }
+}
+
+impl Recorded {
+    fn note_lines(&mut self, ns: f64, count: u64) {
+        self.access.saturating_record_n((ns as u64).max(1), count);
+        self.bytes += count * CACHE_LINE_BYTES;
+    }
+
+    fn note_fault(&mut self, took: Nanos, class: Latent, work: &Work) {
+        self.access.saturating_record(took.0.max(1));
+        self.waited += Nanos(work.waited_ns);
+        self.major_faults += u64::from(class == Latent::MajorFault);
+        if work.stalled_ns > 0 {
+            self.stalls.saturating_record(work.stalled_ns);
+            self.stalled += Nanos(work.stalled_ns);
+        }
+    }
+
+    fn finish(self) -> TaskUse {
+        let latency = [("access", self.access), ("direct reclaim", self.stalls)];
+        let latency = latency.into_iter().filter(|(_, histogram)| !histogram.is_empty());
+        let latency =
+            latency.map(|(class, histogram)| (class.to_owned(), Percentiles::of(&histogram)));
+        TaskUse {
+            latency: latency.collect(),
+            major_faults: self.major_faults,
+            bytes: self.bytes,
+            stalled: self.stalled,
+            waited: self.waited,
+        }
     }
 }
 
@@ -129,10 +183,16 @@ impl Pressure {
         others
     }
 
-    /// Records lines of a task's group that took so long each.
-    pub(crate) fn note_lines(&mut self, process: u32, ns: f64, count: u64) {
+    /// What is recorded of a process and of its group.
+    pub(super) fn recorded_of(&mut self, process: u32) -> [&mut Recorded; 2] {
         let group = self.group_of(process);
-        self.groups[group].access.saturating_record_n((ns as u64).max(1), count);
+        let own = usize::from(self.processes.get(&process).copied().unwrap_or(0));
+        [&mut self.groups[group].recorded, &mut self.recorded[own]]
+    }
+
+    /// Records lines of a task that took so long each.
+    pub(crate) fn note_lines(&mut self, process: u32, ns: f64, count: u64) {
+        self.recorded_of(process).into_iter().for_each(|it| it.note_lines(ns, count));
     }
 
     /// Recounts who is mapped where; panics where the guest and the page tables disagree. Slow: debug
@@ -155,22 +215,44 @@ impl Pressure {
 }
 
 impl World {
-    /// Records how long a fault took, and how long of it its task reclaimed.
-    pub(super) fn note_fault(&mut self, task: TaskId, cpu: CpuId, started: Nanos, work: &Work) {
+    /// Records how long a fault or a read took, and how long of it its task reclaimed.
+    pub(super) fn note_fault(
+        &mut self,
+        task: TaskId,
+        cpu: CpuId,
+        started: Nanos,
+        class: Latent,
+        work: &Work,
+    ) {
         let took = self.cpus[cpu].clock.since(started) + Nanos(work.waited_ns);
         let stalled = Nanos(work.stalled_ns);
-        let class = if work.major { Latent::MajorFault } else { Latent::PageFault };
         self.recorder.wait(class, took.saturating_sub(stalled));
         if stalled > Nanos::ZERO {
             self.recorder.wait(Latent::DirectReclaim, stalled);
         }
         let process = self.threads[task].process;
-        if let Some(pressure) = &mut self.pressure {
-            let group = pressure.group_of(process);
-            pressure.groups[group].access.saturating_record(took.0.max(1));
-            if stalled > Nanos::ZERO {
-                pressure.groups[group].stalls.saturating_record(stalled.0);
+        let is_measured = self.is_measured(started);
+        if let Some(pressure) = self.pressure.as_mut().filter(|_| is_measured) {
+            let recorded = pressure.recorded_of(process);
+            recorded.into_iter().for_each(|it| it.note_fault(took, class, work));
+        }
+    }
+
+    /// The measured part begins: what groups recorded so far, and lines that are not recorded yet, were
+    /// set-up.
+    pub(crate) fn restart_groups(&mut self) {
+        if self.pressure.is_none() {
+            return;
+        }
+        for idx in 0..self.threads.len() {
+            let task = TaskId::from_idx(idx);
+            if self.threads[task].is_user() && self.tasks[task].alive {
+                self.record_lines(task, self.sched.cpu_of(task));
             }
+        }
+        if let Some(pressure) = &mut self.pressure {
+            pressure.groups.iter_mut().for_each(|group| group.recorded = Recorded::default());
+            pressure.recorded.iter_mut().for_each(|recorded| *recorded = Recorded::default());
         }
     }
 
@@ -180,17 +262,26 @@ impl World {
         let counters = pressure.add_counters(&mut self.vmstat);
         let stats: Vec<_> =
             (0..pressure.groups.len() as u16).map(|id| pressure.stat_of(id)).collect();
-        let used = pressure.groups.into_iter().zip(stats).map(|(group, stat)| {
-            let latency = [("access", group.access), ("direct reclaim", group.stalls)];
-            let latency = latency.into_iter().filter(|(_, histogram)| !histogram.is_empty());
-            let latency =
-                latency.map(|(class, histogram)| (class.to_owned(), Percentiles::of(&histogram)));
-            MemcgUse { path: group.path, stat, latency: latency.collect() }
+        let used = pressure.groups.into_iter().zip(stats);
+        let used = used.map(|(group, stat)| MemcgUse {
+            path: group.path,
+            stat,
+            tasks: group.recorded.finish(),
         });
         let mut memcgs: Vec<_> = used.collect();
         if memcgs.len() == 1 {
             memcgs.clear();
         }
-        Some(ReclaimUse { counters, memcgs })
+        let recorded = pressure.recorded.into_iter().map(Recorded::finish);
+        let processes = pressure.processes.keys().zip(recorded).map(|(number, tasks)| {
+            let first = self.threads.iter().find(|thread| thread.process == *number);
+            let name = first.map_or("", |thread| thread.name.as_str());
+            let name = name.rsplit_once('.').map_or(name, |(process, _)| process).to_owned();
+            ProcessUse { process: *number, name, tasks }
+        });
+        let processes = processes.collect();
+        let end = self.ended.unwrap_or_default();
+        let measured = end.saturating_sub(self.measured_from.unwrap_or_default());
+        Some(ReclaimUse { counters, memcgs, processes, measured })
     }
 }

@@ -3,25 +3,58 @@
 use std::collections::BTreeMap;
 
 use base::{Bytes, CpuVec, MmId, NodeVec};
+use config::Cx;
 use reclaim::guest::{
     Backing, Config, Content, Costs, DirtyKnobs, Disk, Guest, Knobs, Policy, SwapDevice,
     ZoneConfig, ZswapKnobs,
 };
-use topology::{Device, DeviceKind, Machine, Reclaim, Zone, ZoneKind};
+use reclaim::hierarchy::{self, HIERARCHIES, Hierarchy};
+use reclaim::mapped::{self, MAPPED_RULES, MappedPages};
+use topology::{Device, DeviceKind, Kernel, Machine, Reclaim, Zone, ZoneKind};
 use trace::{Memcg, Workload};
 
+use super::account::Recorded;
 use super::{Group, Pressure};
+use crate::SimError;
 
 /// `lru_gen/enabled` with all that it can.
 const LRU_GEN_ALL: u64 = 7;
 
+/// The designs of reclaim that the settings of a kernel name, freshly built; `None` means that
+/// problems were recorded in `cx`, all there are.
+pub fn reclaim_designs(
+    kernel: &Kernel,
+    cx: &mut Cx,
+) -> Option<(Box<dyn Hierarchy>, Box<dyn MappedPages>)> {
+    let choice = &kernel.hierarchy;
+    let make = match hierarchy::find(&choice.design) {
+        Some(design) => cx.within("kernel.hierarchy.knobs", |cx| (design.build)(&choice.knobs, cx)),
+        None => {
+            let names: Vec<&str> = HIERARCHIES.iter().map(|design| design.name).collect();
+            cx.push(config::unknown_name("kernel.hierarchy.design", &choice.design, &names));
+            None
+        }
+    };
+    let rule = mapped::find(&kernel.mapped_pages);
+    if rule.is_none() {
+        let names: Vec<&str> = MAPPED_RULES.iter().map(|rule| rule.name).collect();
+        cx.push(config::unknown_name("kernel.mapped_pages", &kernel.mapped_pages, &names));
+    }
+    Some((make?(), (rule?.build)()))
+}
+
 impl Pressure {
     /// A guest for the workload, where the machine's kernel reclaims.
-    pub(crate) fn new(machine: &Machine, workload: &Workload) -> Option<Self> {
+    pub(crate) fn new(machine: &Machine, workload: &Workload) -> Result<Option<Self>, SimError> {
         if machine.kernel.reclaim == Reclaim::None {
-            return None;
+            return Ok(None);
         }
         let mut guest = Guest::new(config_of(machine), knobs_of(machine), swap_of(machine));
+        let mut cx = Cx::without_files();
+        let designs = reclaim_designs(&machine.kernel, &mut cx);
+        let (design, rule) = designs.ok_or_else(|| SimError::Kernel(cx.problems.render(false)))?;
+        guest.set_hierarchy(design);
+        guest.set_mapped_pages(rule);
         let disk = |device: &Device| {
             let depth = device.queue_depth as usize;
             Disk::new(depth, device.read, device.write, device.sequential_page)
@@ -53,12 +86,13 @@ impl Pressure {
             processes: BTreeMap::new(),
             groups: vec![Group::new("/")],
             group_of: Vec::new(),
+            recorded: Vec::new(),
             kswapds: NodeVec::filled(None, machine.nodes.len()),
             catching_up: false,
         };
         pressure.add_groups(&workload.memcgs);
         pressure.add_processes(workload, Content::Bytes(machine.kernel.zswap_page.0 as u16));
-        Some(pressure)
+        Ok(Some(pressure))
     }
 
     /// Groups in the order of their paths, so that parents come first; those that nobody declared
@@ -75,7 +109,7 @@ impl Pressure {
         for (path, memcg) in paths {
             let pages = |bytes: Option<Bytes>| bytes.map_or(u64::MAX, |bytes| bytes.pages_ceil().0);
             let low = |bytes: Option<Bytes>| bytes.unwrap_or_default().pages_ceil().0;
-            self.guest.add_group(&reclaim::guest::Group {
+            let group = self.guest.add_group(&reclaim::guest::Group {
                 name: path.clone(),
                 max: pages(memcg.and_then(|memcg| memcg.settings.max)),
                 high: pages(memcg.and_then(|memcg| memcg.settings.high)),
@@ -83,6 +117,9 @@ impl Pressure {
                 min: low(memcg.map(|memcg| memcg.settings.min)),
                 swap_max: pages(memcg.and_then(|memcg| memcg.settings.swap_max)),
             });
+            if let Some(limit) = memcg.and_then(|memcg| memcg.settings.soft_limit) {
+                self.guest.set_soft_limit(group, limit.pages_ceil().0);
+            }
             self.groups.push(Group::new(&format!("/{path}")));
         }
     }
@@ -107,6 +144,7 @@ impl Pressure {
             self.guest.add_process(0);
             self.group_of.push(0);
         }
+        self.recorded.resize_with(self.group_of.len(), Recorded::default);
         for (mm, space) in workload.spaces.enumerate() {
             let backing = match space.file {
                 true => Backing::File(mm.idx().to_string()),
@@ -115,6 +153,9 @@ impl Pressure {
             let (owner, pages) = (owners.get(&mm).copied().unwrap_or(0), space.nr_pages.0 as u32);
             let region = self.guest.add_region(owner, &backing, pages, Policy::Local, 0, false);
             self.guest.set_content(region, content);
+            if space.executable {
+                self.guest.set_executable(region);
+            }
             debug_assert_eq!(MmId::from_idx(region as usize), mm, "a mapping a space");
         }
     }
@@ -122,7 +163,10 @@ impl Pressure {
     /// The group of a path.
     pub(super) fn find_group(&self, path: &str) -> Option<u16> {
         let path = format!("/{}", inner(path));
-        self.groups.iter().position(|group| group.path == path).map(|group| group as u16)
+        self.groups
+            .iter()
+            .position(|group| group.path == path && !group.removed)
+            .map(|group| group as u16)
     }
 }
 

@@ -189,17 +189,20 @@ impl Meta {
             Event::Mmap(mm, mapping) => self.check_mapping(*mm, mapping),
             Event::Munmap(mm, pages)
             | Event::Madvise(mm, pages, _)
+            | Event::Read(mm, pages)
             | Event::Mbind(mm, pages, _) => self.check_range(*mm, pages),
             Event::SetMempolicy(_)
             | Event::SetAffinity(_)
             | Event::SetNodes(_)
             | Event::MoveCgroup(_)
+            | Event::RemoveCgroup(_)
             | Event::Barrier { .. }
             | Event::Sleep(_)
             | Event::Compute(_)
             | Event::MeasureFrom
             | Event::MeasureAfter(_)
-            | Event::WorkDone(_) => Ok(()),
+            | Event::WorkDone(_)
+            | Event::EndRun => Ok(()),
         }
     }
 

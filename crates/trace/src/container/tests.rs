@@ -10,7 +10,13 @@ use crate::{
 
 fn space(name: &str, nr_pages: u64) -> Space {
     let mapping = Mapping { pages: 0..nr_pages as u32, thp: None, policy: None };
-    Space { name: name.to_owned(), nr_pages: Pages(nr_pages), file: false, mappings: vec![mapping] }
+    Space {
+        name: name.to_owned(),
+        nr_pages: Pages(nr_pages),
+        file: false,
+        executable: false,
+        mappings: vec![mapping],
+    }
 }
 
 pub(crate) fn meta() -> Meta {
@@ -54,6 +60,9 @@ fn item() -> impl Strategy<Value = Item> {
         any::<u64>().prop_map(|ns| Event::Compute(Nanos(ns))),
         any::<u64>().prop_map(Event::WorkDone),
         Just(Event::MeasureFrom),
+        Just(Event::EndRun),
+        Just(Event::RemoveCgroup("/a/b".to_owned())),
+        (0_u32..40).prop_map(|end| Event::Read(MmId(1), 0..end)),
         (0u64..1_000_000).prop_map(|ns| Event::MeasureAfter(base::Nanos(ns))),
         nodes.clone().prop_map(Event::SetNodes),
         nodes.prop_map(|nodes| Event::Mbind(MmId(0), 5..70, Mempolicy::Interleave(nodes))),
@@ -229,6 +238,7 @@ fn contradictions_are_refused() {
     assert!(writer.push(&Row { thread: 2, ..Row::default() }).is_err());
     assert!(writer.event(0, Event::Spawn(0)).is_err());
     assert!(writer.event(0, Event::Munmap(MmId(1), 30..41)).is_err());
+    assert!(writer.event(0, Event::Read(MmId(1), 30..41)).is_err());
     assert!(writer.finish().expect_err("a child is never started").to_string().contains("started"));
 }
 

@@ -149,7 +149,25 @@ impl<'m> Builder<'m> {
         }
         let whole = Mapping { pages: 0..end, thp, policy: None };
         let mappings = if end > 0 { vec![whole] } else { Vec::new() };
-        Ok(self.spaces.push(Space { name: name.into(), nr_pages, file: false, mappings }))
+        Ok(self.spaces.push(Space {
+            name: name.into(),
+            nr_pages,
+            file: false,
+            executable: false,
+            mappings,
+        }))
+    }
+
+    /// A file of `size`, mapped as one piece.
+    pub(super) fn file(
+        &mut self,
+        name: &str,
+        size: Bytes,
+        executable: bool,
+    ) -> Result<MmId, OpenError> {
+        let mm = self.space(name, size, None)?;
+        (self.spaces[mm].file, self.spaces[mm].executable) = (true, executable);
+        Ok(mm)
     }
 
     /// All pages of a space.

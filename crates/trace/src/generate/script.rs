@@ -8,7 +8,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use base::{MmId, Rng};
+use base::{MmId, Nanos, Rng};
 
 use crate::generate::blocks::Blocks;
 use crate::generate::draw::Draw;
@@ -34,6 +34,8 @@ pub(super) enum Op {
     Blocks(Box<Blocks>),
     /// Frees a random chunk and touches it anew.
     Recycle(Recycle),
+    /// Reads a file in pieces.
+    Reads(Reads),
     /// A list of operations, several times.
     Repeat(Repeat),
 }
@@ -59,6 +61,17 @@ pub(super) struct Recycle {
     chunk: u32,
     pending: Option<Sweep>,
     done: bool,
+}
+
+/// See [`Op::Reads`].
+pub(super) struct Reads {
+    mm: MmId,
+    pages: Range<u32>,
+    chunk: u32,
+    /// Computation after each page.
+    think: Nanos,
+    at: u32,
+    thinks: bool,
 }
 
 /// See [`Op::Repeat`].
@@ -97,6 +110,12 @@ impl Op {
         Self::Recycle(Recycle { mm, pages, chunk, pending: None, done: false })
     }
 
+    /// Reads `pages` in order, `chunk` of them at a time.
+    pub(super) fn reads(mm: MmId, pages: Range<u32>, chunk: u32, think: Nanos) -> Self {
+        let at = pages.start;
+        Self::Reads(Reads { mm, pages, chunk: chunk.max(1), think, at, thinks: false })
+    }
+
     /// The next step, or `None` at the end of this round.
     fn next(&mut self, rng: &mut Rng) -> Option<Step> {
         match self {
@@ -105,6 +124,7 @@ impl Op {
             Self::Draw(draw) => draw.next(rng),
             Self::Blocks(blocks) => blocks.next(rng),
             Self::Recycle(recycle) => recycle.next(rng),
+            Self::Reads(reads) => reads.next(),
             Self::Repeat(repeat) => repeat.next(rng),
         }
     }
@@ -157,6 +177,23 @@ impl Recycle {
         let pages = start..start + self.chunk;
         self.pending = Some(sweep_of(self.mm, pages.clone(), PAGE_WRITE));
         Some(Step::Event(Event::Madvise(self.mm, pages, Advice::DontNeed)))
+    }
+}
+
+impl Reads {
+    fn next(&mut self) -> Option<Step> {
+        if std::mem::take(&mut self.thinks) {
+            let nr = u64::from((self.at - self.pages.start - 1) % self.chunk + 1);
+            return Some(Step::Event(Event::Compute(self.think * nr)));
+        }
+        if self.at >= self.pages.end {
+            self.at = self.pages.start;
+            return None;
+        }
+        let pages = self.at..self.pages.end.min(self.at + self.chunk);
+        self.at = pages.end;
+        self.thinks = self.think > Nanos::ZERO;
+        Some(Step::Event(Event::Read(self.mm, pages)))
     }
 }
 
@@ -278,6 +315,16 @@ mod tests {
         let once = [(0, 2), (10, 2), (2, 2), (12, 2), (4, 1), (14, 1)];
         let programme = vec![Op::repeat(2, vec![Op::lockstep(sweeps_of(), 2)])];
         assert_eq!(sweeps(programme), [once, once].concat());
+    }
+
+    #[test]
+    fn files_are_read_in_pieces_and_anew() {
+        let read = |pages: Range<u32>| Step::Event(Event::Read(MmId(1), pages));
+        let think = |ns| Step::Event(Event::Compute(Nanos(ns)));
+        let once = [read(5..9), think(40), read(9..11), think(20)];
+        let programme = vec![Op::repeat(2, vec![Op::reads(MmId(1), 5..11, 4, Nanos(10))])];
+        let expected = [once.clone(), once].concat();
+        assert_eq!(format!("{:?}", steps(programme)), format!("{expected:?}"));
     }
 
     #[test]

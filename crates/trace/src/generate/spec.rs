@@ -13,8 +13,8 @@ use topology::Machine;
 
 use crate::generate::build::{OpenError, hex};
 use crate::generate::{
-    Autonuma, Chase, Gups, Kvm, Loop, Mix, PerfBenchNuma, Phases, Pmbench, Sequential, Specjbb,
-    Stream, Uniform, ZipfPages,
+    Autonuma, Chase, Gups, Jobs, Kvm, Loop, Mix, PerfBenchNuma, Phases, Pmbench, Sequential,
+    Specjbb, Stream, Uniform, ZipfPages,
 };
 use crate::{Memcg, MemcgSettings, Workload};
 
@@ -86,6 +86,8 @@ kinds! {
     Phases(Phases) = "phases",
     /// Shared and private memory.
     Mix(Mix) = "mix",
+    /// Processes that do different things.
+    Jobs(Jobs) = "jobs",
     /// The programs of autonuma-benchmark.
     Autonuma(Autonuma) = "autonuma-benchmark",
     /// `perf bench numa mem`.

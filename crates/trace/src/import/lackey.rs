@@ -268,6 +268,7 @@ impl Lackey<'_> {
             name: self.command.split(' ').next().unwrap_or_default().to_owned(),
             nr_pages: Pages(layout.nr_pages.into()),
             file: false,
+            executable: false,
             mappings: layout.mappings(&touched, None, &Mapped::default()),
         };
         let mut threads: Vec<(u16, ThreadMeta)> = Vec::new();

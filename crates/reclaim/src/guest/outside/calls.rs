@@ -30,6 +30,13 @@ impl Guest {
         if busy { Stroke::Busy(work) } else { Stroke::Asleep(work, nap) }
     }
 
+    /// read() of pages of a file, by the process that has the mapping.
+    pub fn read(&mut self, now: u64, cpu: usize, region: u32, pages: Range<u32>) -> Work {
+        self.begin_work(now);
+        pages.for_each(|page| self.file_io(cpu, region, page, false));
+        self.end_work(now)
+    }
+
     /// Frees what there is of a range of a mapping, in memory and in swap: munmap() and madvise()
     /// of anonymous memory, truncation of a file. Huge pages that stick out are split.
     pub fn discard(&mut self, cpu: usize, region: u32, pages: Range<u32>) {

@@ -6,6 +6,7 @@ use config::parse;
 
 use super::machine;
 use crate::generate::{OpenError, WorkloadFile, WorkloadSpec};
+use crate::{Event, Step};
 
 fn configs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs")
@@ -69,6 +70,10 @@ fn what_would_never_end_is_refused() {
         "kind = 'kvm'\nguests = []",
         "kind = 'kvm'\nguests = [{ vcpus = 8, memory = '1GiB' }]",
         "kind = 'uniform'\nfootprint = '0B'",
+        "kind = 'jobs'\n[jobs]",
+        "kind = 'jobs'\n[jobs.a]\ndoes = 'sweep'\nfootprint = '1MiB'",
+        "kind = 'jobs'\n[jobs.a]\ndoes = 'read'\nfootprint = '1MiB'\nends_run = true",
+        "kind = 'jobs'\n[jobs.a]\ndoes = 'sweep'\nfootprint = '1MiB'\naccesses = 9\nexecutable = true",
         "kind = 'perf-bench-numa'\nprocess = '1MiB'",
     ] {
         assert!(parse::<WorkloadSpec>("test.toml", text).is_err(), "{text}");
@@ -86,6 +91,43 @@ fn a_trace_is_the_callers_to_open() {
     let spec: WorkloadSpec = parse("t", "kind = 'trace'\nfile = 'a.parquet'").unwrap();
     assert_eq!(spec.name(), "a.parquet");
     assert!(matches!(spec.open(&machine(2, 2), 1), Err(OpenError::IsTrace { .. })));
+}
+
+#[test]
+fn jobs_are_processes_in_the_order_of_the_file() {
+    let text = "kind = 'jobs'\nname = 'two'\n\
+        [jobs.reader]\ndoes = 'read'\nfootprint = '256KiB'\nthreads = 2\nstart = '1ms'\n\
+        [jobs.text]\ndoes = 'working-set'\nfile = true\nexecutable = true\nfootprint = '64KiB'\n\
+        populate = true\naccesses = 10\nends_run = true\n";
+    let spec: WorkloadSpec = parse("t", text).unwrap();
+    let mut workload = spec.open(&machine(1, 2), 1).unwrap();
+    assert_eq!(workload.name, "two");
+    let spaces: Vec<_> =
+        workload.spaces.iter().map(|s| (s.nr_pages.0, s.file, s.executable)).collect();
+    assert_eq!(spaces, [(64, true, false), (16, true, true)]);
+    let names: Vec<_> = workload.threads.iter().map(|t| (t.process, t.name.as_str())).collect();
+    assert_eq!(names, [(0, "reader.t0"), (0, "reader.t1"), (1, "text.t0")]);
+    // The readers go round their halves for ever, a read() a half, which 128 KiB are.
+    let mut steps = |thread: usize, nr: usize| -> Vec<Step> {
+        let stream = &mut workload.threads[thread].stream;
+        (0..nr).map(|_| stream.next_step().unwrap()).collect()
+    };
+    for (thread, pages) in [(0, 0..32), (1, 32..64)] {
+        let steps = steps(thread, 6);
+        assert!(matches!(&steps[0], Step::Event(Event::Sleep(span)) if span.0 == 1_000_000));
+        assert!(matches!(&steps[1], Step::Event(Event::Barrier { parties: 2, .. })));
+        let reads =
+            |step: &Step| matches!(step, Step::Event(Event::Read(_, read)) if *read == pages);
+        assert!(steps[2..].iter().all(reads), "{steps:?}");
+    }
+    let steps = steps(2, 7);
+    // A file's pages are read to populate it: written, they would be dirty.
+    assert!(
+        matches!(&steps[0], Step::Sweep(sweep) if sweep.nr_pages == 16 && !sweep.traffic.is_write())
+    );
+    assert!(matches!(&steps[2], Step::Event(Event::MeasureFrom)));
+    assert!(matches!(&steps[3], Step::Points(_, rows) if rows.len() == 10));
+    assert!(matches!(steps[5..], [Step::Event(Event::EndRun), Step::End]));
 }
 
 #[test]

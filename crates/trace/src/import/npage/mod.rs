@@ -67,6 +67,7 @@ pub fn npage(prefix: &Path, out: &Path, options: &Options) -> Result<Report, Tra
             name: recording.process_name(process.pid),
             nr_pages: Pages(layout.nr_pages.into()),
             file: false,
+            executable: false,
             mappings: layout.mappings(touched, known, &process.files),
         });
         layouts.push(layout);

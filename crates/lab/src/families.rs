@@ -1,0 +1,174 @@
+//! The families of designs that an experiment may name: placement on NUMA nodes, reclaim of a
+//! hierarchy of memory cgroups, mapped pages.
+//!
+//! An entry of the two families of reclaim stands for two settings of the machine's kernel; pages are
+//! then placed by first touch, as a kernel without automatic NUMA balancing places them.
+
+use config::{Cx, Json, Problem, Spanned, Value};
+use designs::DESIGNS;
+use reclaim::hierarchy::{self, HIERARCHIES};
+use reclaim::mapped::{self, MAPPED_RULES};
+use serde_json::json;
+use topology::{Machine, Reclaim};
+
+use crate::axes::{Setting, Target};
+
+/// What places pages where the design decides on reclaim.
+const PLACEMENT: &str = "first-touch";
+
+/// The family of a design.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Family {
+    /// Placement on NUMA nodes.
+    Placement,
+    /// Reclaim of a hierarchy of memory cgroups.
+    Hierarchy,
+    /// Pages whose accessed bits are set.
+    MappedPages,
+}
+
+impl Family {
+    /// The family of the design of that name.
+    pub(crate) fn of(name: &str) -> Option<Self> {
+        if designs::find(name).is_some() {
+            Some(Self::Placement)
+        } else if hierarchy::find(name).is_some() {
+            Some(Self::Hierarchy)
+        } else {
+            mapped::find(name).map(|_| Self::MappedPages)
+        }
+    }
+
+    /// The placement design of an entry with its knobs, and the settings of the machine that the
+    /// entry stands for.
+    pub(crate) fn resolve<'a>(
+        self,
+        name: &'a Spanned<String>,
+        knobs: &Value,
+    ) -> (&'a str, Value, Vec<Setting>) {
+        let set = |path: &str, value: Value| Setting {
+            target: Target::Machine,
+            path: Spanned::new(path.to_owned(), name.span),
+            value,
+        };
+        let named = || Value { span: name.span, ..name.value.as_str().into() };
+        let settings = match self {
+            Self::Placement => return (&name.value, knobs.clone(), Vec::new()),
+            Self::Hierarchy => vec![
+                set("kernel.hierarchy.design", named()),
+                set("kernel.hierarchy.knobs", knobs.clone()),
+            ],
+            Self::MappedPages => vec![set("kernel.mapped_pages", named())],
+        };
+        (PLACEMENT, Value::empty_table(), settings)
+    }
+
+    /// Records what a family needs of a machine and does not find.
+    pub(crate) fn check(self, machine: &Machine, name: &Spanned<String>, cx: &mut Cx) {
+        if self != Self::Placement && machine.kernel.reclaim == Reclaim::None {
+            let message = format!(
+                "design `{name}` decides on reclaim, but {} reclaims nothing",
+                machine.name
+            );
+            let help = "set machine.kernel.reclaim to \"classic\" or \"mglru\"";
+            cx.push(Problem::error(message).label(name.span, "named here").help(help));
+        }
+    }
+}
+
+/// Names of the designs of all families.
+pub(crate) fn names() -> Vec<&'static str> {
+    let placement = DESIGNS.iter().map(|design| design.name);
+    let hierarchy = HIERARCHIES.iter().map(|design| design.name);
+    placement.chain(hierarchy).chain(MAPPED_RULES.iter().map(|rule| rule.name)).collect()
+}
+
+/// A design that no registry has.
+pub(crate) fn unknown(name: &Spanned<String>) -> Problem {
+    let names = names();
+    let suggestion = config::did_you_mean(name, names.iter().copied());
+    let problem = Problem::error(format!("design `{name}` does not exist"));
+    match suggestion {
+        Some(_) => problem.label(name.span, "not known").suggest(suggestion),
+        None => problem
+            .label(name.span, "not known")
+            .help(format!("the designs are {}", config::backticked(&names))),
+    }
+}
+
+/// A rule for mapped pages has no settings.
+pub(crate) fn refuse_knobs(name: &Spanned<String>, knobs: &Value, cx: &mut Cx) {
+    let first = knobs.as_table().and_then(|table| table.entries.first());
+    if let Some(first) = first {
+        let message = format!("design `{name}` has no knobs");
+        cx.error(first.key.span, message, "unknown key");
+    }
+}
+
+/// Names and settings of each design with the schema of its knobs.
+fn schemas(family: Option<Family>) -> Vec<(&'static str, Json)> {
+    let placement = DESIGNS.iter().map(|design| (design.name, (design.schema)()));
+    let hierarchy = HIERARCHIES.iter().map(|design| (design.name, (design.schema)()));
+    let none = || json!({ "type": "object", "additionalProperties": false });
+    let mapped = MAPPED_RULES.iter().map(|rule| (rule.name, none()));
+    let all = placement.chain(hierarchy).chain(mapped);
+    all.filter(|(name, _)| family.is_none() || Family::of(name) == family).collect()
+}
+
+/// Adds the designs of a family, or of all, to the definition of a schema that has the keys
+/// `design` and `knobs`.
+pub(crate) fn add_to(schema: &mut Json, definition: &str, family: Option<Family>) {
+    let mut definitions = serde_json::Map::new();
+    let (mut names, mut choices) = (Vec::new(), Vec::new());
+    for (name, mut knobs) in schemas(family) {
+        if let Some(table) = knobs.as_object_mut() {
+            table.remove("$schema");
+            // Only whole files may extend others; a design's knobs all have defaults.
+            table.remove("anyOf");
+            if let Some(keys) = table.get_mut("properties").and_then(Json::as_object_mut) {
+                keys.remove("extends");
+            }
+            // What it refers to is named by its own root; that moves to the file's.
+            if let Some(Json::Object(own)) = table.remove("definitions") {
+                definitions.extend(own);
+            }
+        }
+        choices.push(json!({
+            "if": { "properties": { "design": { "const": name } }, "required": ["design"] },
+            "then": { "properties": { "knobs": knobs } },
+        }));
+        names.push(name);
+    }
+    if let Some(own) = schema.pointer_mut("/definitions").and_then(Json::as_object_mut) {
+        own.extend(definitions);
+    }
+    if let Some(entry) = schema.pointer_mut(&format!("/definitions/{definition}")) {
+        entry["properties"]["design"]["enum"] = names.into();
+        entry["allOf"] = choices.into();
+    }
+}
+
+/// JSON Schema of machine files: designs of reclaim and their settings are known to it.
+pub fn machine_schema() -> Json {
+    let mut schema = topology::schema();
+    add_to(&mut schema, "HierarchyChoice", Some(Family::Hierarchy));
+    if let Some(rule) = schema.pointer_mut("/definitions/Kernel/properties/mapped_pages") {
+        let names: Vec<&str> = MAPPED_RULES.iter().map(|rule| rule.name).collect();
+        rule["enum"] = names.into();
+    }
+    schema
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_belongs_to_one_design() {
+        let names = names();
+        for (idx, name) in names.iter().enumerate() {
+            assert!(!names[..idx].contains(name), "{name} twice");
+            assert!(Family::of(name).is_some());
+        }
+    }
+}
