@@ -182,6 +182,7 @@ fn docs_of_files_are_fresh() {
 #[test]
 fn docs_schemas_are_fresh() {
     fresh("configs/schemas/experiment.json", &format!("{:#}\n", lab::schema()));
+    fresh("configs/schemas/machine.json", &format!("{:#}\n", lab::machine_schema()));
 }
 
 #[test]
