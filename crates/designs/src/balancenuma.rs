@@ -8,7 +8,8 @@
 //! - *delay start*: nothing is scanned until a thread of the process runs on another node than the
 //!   first that tried to scan;
 //! - a thread whose CPU time advanced by its period makes up to `scan_size` of PTEs inaccessible;
-//!   one thread per process wins each period;
+//!   one thread per process wins each period; a huge page that is marked already counts again (3.13
+//!   changed that: "Only flush TLBs if a transhuge PMD is modified for NUMA pte scanning");
 //! - *two-stage filter*: a page moves to the faulting CPU's node when the fault before it came from
 //!   the same node; unset counts as different;
 //! - *back-off*: a fault that moves nothing lengthens the thread's period;
@@ -54,6 +55,10 @@ config::config! {
         pub adapt_scan: bool = true,
         /// Start delay until the process uses two nodes; off gives the state before "delaystart".
         pub delay_start: bool = true,
+        /// Whether a scan counts a huge page as one page of its size; on gives the base of October
+        /// 2013 ("account": 3.12-rc3 with "Account for a THP NUMA hinting update as one PTE
+        /// update", which its revert says made the scanner do more work than configured).
+        pub charge_huge_as_one: bool = false,
     }
 }
 
@@ -167,6 +172,8 @@ impl Placement for BalanceNuma {
             rules: ScanRules {
                 min_vma: self.knobs.min_vma.pages_ceil(),
                 skip_bound_vmas: true,
+                recount_marked: true,
+                charge_huge_as_one: self.knobs.charge_huge_as_one,
                 ..ScanRules::default()
             },
         })

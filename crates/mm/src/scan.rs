@@ -21,6 +21,12 @@ pub struct ScanRules {
     pub stamp: Option<Stamp>,
     /// Whether a huge page that is marked already counts as changed.
     pub recount_marked: bool,
+    /// Charge one page for each step of 2 MiB, and each mapping that is left out, in which nothing
+    /// changed, where steps are not charged whole (AutoNUMA's scanner).
+    pub charge_idle: bool,
+    /// Charge a huge page that changed as one page, where steps are not charged (the kernel between
+    /// "Account for a THP NUMA hinting update as one PTE update" and its revert, both 2013).
+    pub charge_huge_as_one: bool,
     /// Walk in steps as long as what is left of the budget, and charge it with the whole step when
     /// anything in it changed (the kernel's `change_prot_numa` since 3.13). Else in steps of 2 MiB,
     /// charged with what changed.
@@ -81,6 +87,14 @@ impl ScanOutcome {
     pub fn updated_pages(&self) -> Pages {
         Pages(self.updated + self.huge_updated * HUGE_PAGE_PAGES)
     }
+
+    /// What changed, as the plan counts it.
+    fn changed(&self, plan: &ScanPlan) -> Pages {
+        match plan.rules.charge_huge_as_one {
+            true => Pages(self.updated + self.huge_updated),
+            false => self.updated_pages(),
+        }
+    }
 }
 
 impl Memory {
@@ -96,6 +110,7 @@ fn scan_space(space: &mut AddressSpace, folios: &mut Folios, plan: &ScanPlan) ->
     let vmas: Vec<Vma> = space.vmas().iter().filter(inside).cloned().collect();
     for vma in vmas {
         if vma.len() < plan.rules.min_vma || plan.rules.skip_bound_vmas && vma.is_bound() {
+            out.charged += Pages(u64::from(plan.rules.charge_idle));
             continue;
         }
         let before = out.updated_pages();
@@ -123,7 +138,7 @@ fn scan_vma(
     let mut page = vma.pages.start.max(plan.start);
     while page < last {
         let end = step_end(page, plan, out).min(last);
-        let before = out.updated_pages();
+        let before = out.changed(plan);
         let mut piece = page;
         while piece < end {
             let piece_end = next_border(piece, 1).min(end);
@@ -132,10 +147,11 @@ fn scan_vma(
             piece = piece_end;
         }
         let step = Pages(u64::from(end - page));
-        let changed = out.updated_pages() - before;
+        let changed = out.changed(plan) - before;
         out.charged += match plan.rules.charge_steps {
             true if changed > Pages::ZERO => step,
             true => Pages::ZERO,
+            false if changed == Pages::ZERO => Pages(u64::from(plan.rules.charge_idle)),
             false => changed,
         };
         out.walked += step;
@@ -250,6 +266,16 @@ mod tests {
     }
 
     #[test]
+    fn idle_steps_are_charged_one_page_each_where_the_rules_say_so() {
+        let mut space = space(100..101);
+        let rules = ScanRules { charge_idle: true, ..ScanRules::default() };
+        let plan = ScanPlan { rules, ..plan(12, false) };
+        let out = scan_space(&mut space, &mut Folios::default(), &plan);
+        // One page, then seven empty steps to the end of the first mapping, then four more.
+        assert_eq!((out.charged, out.exhausted, out.next), (Pages(12), true, 14 * 512 - 512));
+    }
+
+    #[test]
     fn pages_of_some_nodes_stay_open_and_others_keep_the_time() {
         let mut space = AddressSpace::new("a", false, Pages(512));
         space.map(Vma { pages: 0..512, thp: None, policy: None });
@@ -266,6 +292,27 @@ mod tests {
         assert!(space.ptes[0].has(Pte::OPEN) && space.ptes[1].has(Pte::PROTNONE));
         let word = |page: usize| folios.word(space.ptes[page].folio());
         assert_eq!((word(0), word(1)), (0, 7));
+    }
+
+    /// Sixteen huge pages, the first marked already; who counts it again stops a step earlier, and
+    /// who charges a huge page as one page walks them all.
+    #[test]
+    fn marked_huge_pages_count_again_and_as_one_page_where_the_rules_say_so() {
+        let walk = |recount_marked, charge_huge_as_one| {
+            let mut space = AddressSpace::new("a", false, Pages(8192));
+            space.map(Vma { pages: 0..8192, thp: None, policy: None });
+            for (page, pte) in space.ptes.iter_mut().enumerate() {
+                *pte = Pte::mapped(FolioId(page as u32 / 512), NODE, true);
+            }
+            space.ptes[..512].iter_mut().for_each(|pte| *pte = mark(*pte));
+            let rules = ScanRules { recount_marked, charge_huge_as_one, ..ScanRules::default() };
+            let plan = ScanPlan { rules, ..plan(2048, false) };
+            let out = scan_space(&mut space, &mut Folios::default(), &plan);
+            (out.next, out.huge_updated, out.charged)
+        };
+        assert_eq!(walk(false, false), (5 * 512, 4, Pages(2048)));
+        assert_eq!(walk(true, false), (4 * 512, 4, Pages(2048)));
+        assert_eq!(walk(true, true), (0, 16, Pages(16)));
     }
 
     #[test]

@@ -72,15 +72,14 @@ impl Scand {
             end: u32::MAX,
             max_updated: knobs.pages_to_scan - self.progress,
             max_walked: Pages::MAX,
-            rules: ScanRules { skip_bound_vmas: true, ..ScanRules::default() },
+            rules: ScanRules { skip_bound_vmas: true, charge_idle: true, ..ScanRules::default() },
         };
         (KthreadWork::Scan(plan), entered)
     }
 
     /// Takes in a walk; returns the process whose pass has ended with it.
     pub(crate) fn walked(&mut self, outcome: &ScanOutcome) -> Option<Passed> {
-        // A step or mapping without pages to mark costs one unit.
-        self.progress += outcome.charged + Pages(1);
+        self.progress += outcome.charged;
         self.offset = outcome.next;
         if !outcome.wrapped {
             return None;
