@@ -82,23 +82,19 @@ fn spread_group(cx: &Cx<'_>, classes: &impl Classes, task: TaskId) -> Option<Cpu
     cx.sched.idle_cpus(idlest).find(|cpu| cx.sched.allowed(task, *cpu))
 }
 
-/// A CPU on the node with most running threads of the process that is not full of them; its own
-/// CPU when that is its own node, or nobody there gives way. Among equals the first node, so that
-/// all threads of an evenly spread process agree on one.
+/// A CPU on the node with most running threads of the process where somebody gives way (nobody does
+/// on a node that is full of them); on its own node its own CPU. Among equals the first node, so that all threads
+/// of an evenly spread process agree on one.
 fn compress(cx: &Cx<'_>, classes: &impl Classes, task: TaskId) -> Option<CpuId> {
     let own_cpu = cx.sched.cpu_of(task);
     let here = cx.node_of(own_cpu);
-    let mut most: Option<(usize, NodeId)> = None;
-    for node in cx.machine.cpu_nodes().iter() {
-        let nr = buddies(cx, task, node);
-        let is_full = nr >= cx.sched.node_cpus(node).len();
-        if most.is_none_or(|(other, _)| nr > other) && (node == here || !is_full) {
-            most = Some((nr, node));
-        }
-    }
-    let away = most.filter(|(_, node)| *node != here);
-    let target = away.and_then(|(nr, node)| target_on(cx, classes, task, node, nr));
-    Some(target.unwrap_or(own_cpu))
+    let nodes = cx.machine.cpu_nodes();
+    let mut nodes: Vec<_> = nodes.iter().map(|node| (buddies(cx, task, node), node)).collect();
+    nodes.sort_by_key(|(nr, node)| (std::cmp::Reverse(*nr), *node));
+    nodes.into_iter().find_map(|(nr, node)| match node == here {
+        true => Some(own_cpu),
+        false => target_on(cx, classes, task, node, nr),
+    })
 }
 
 /// A CPU of `node` that a shared task may take: idle, else with a private task, else with one of
@@ -185,6 +181,21 @@ mod tests {
         }
         let known = Known(vec![Some(Class::Shared); 6]);
         assert_eq!(gather(&world.cx(), &known, task), Some(CpuId(0)));
+    }
+
+    /// Node 1 has two threads of the process and a stranger that stays, node 2 one and an idle CPU.
+    #[test]
+    fn a_node_where_nobody_gives_way_is_passed_over() {
+        let mut world = World::new(3, 3);
+        let (own, other) = (world.add_space(), world.add_space());
+        let task = world.add_task(own, 6);
+        for cpu in [3, 4, 0, 1] {
+            world.add_task(own, cpu);
+        }
+        world.add_task(other, 5);
+        let mut known = Known(vec![Some(Class::Shared); 6]);
+        known.0[5] = None;
+        assert_eq!(compress(&world.cx(), &known, task), Some(CpuId(2)));
     }
 
     #[test]

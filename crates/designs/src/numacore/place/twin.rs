@@ -95,32 +95,41 @@ impl Slow {
         if evener { self.idle_cpu(to) } else { None }
     }
 
-    /// Else it goes where most of its process is, if somebody gives way there.
+    /// Else it goes where most of its process is and somebody gives way.
     fn compress(&self) -> usize {
         let mm = self.mm();
-        let may = |node: &usize| *node == self.here() || self.group(mm, *node) < PER_NODE;
-        let nodes: Vec<usize> = (0..self.nr_nodes()).filter(may).collect();
-        let most = nodes.iter().map(|node| self.group(mm, *node)).max().unwrap_or(0);
-        let node = nodes.into_iter().find(|node| self.group(mm, *node) == most);
-        let Some(node) = node.filter(|node| *node != self.here()) else { return self.own };
+        for most in (0..=PER_NODE).rev() {
+            for node in (0..self.nr_nodes()).filter(|node| self.group(mm, *node) == most) {
+                if node == self.here() {
+                    return self.own;
+                }
+                if let Some(cpu) = self.target_on(node, most).filter(|_| most < PER_NODE) {
+                    return cpu;
+                }
+            }
+        }
+        unreachable!("its own node is among them")
+    }
+
+    fn target_on(&self, node: usize, most: usize) -> Option<usize> {
         let on = || self.on(node).into_iter().filter(|(cpu, _)| self.allowed[*cpu]);
         if let Some((cpu, _)) = on().find(|(_, runs)| runs.is_none()) {
-            return cpu;
+            return Some(cpu);
         }
         let others = || on().filter_map(|(cpu, runs)| runs.map(|runs| (cpu, runs)));
-        let others = || others().filter(|(_, runs)| runs.0 != mm);
+        let others = || others().filter(|(_, runs)| runs.0 != self.mm());
         if let Some((cpu, _)) = others().find(|(_, runs)| runs.1 == Some(Class::Private)) {
-            return cpu;
+            return Some(cpu);
         }
         for size in 1..=most {
             let yields = |(_, runs): &(usize, (usize, Option<Class>))| {
                 runs.1 == Some(Class::Shared) && self.group(runs.0, node) == size
             };
             if let Some((cpu, _)) = others().find(yields) {
-                return cpu;
+                return Some(cpu);
             }
         }
-        self.own
+        None
     }
 }
 
