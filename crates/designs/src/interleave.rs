@@ -38,3 +38,37 @@ impl Design for Interleave {
         Self { nodes: machine.memory_nodes() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use base::{CpuId, NodeId, Pages};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::World;
+
+    proptest! {
+        /// Counting pages (or huge pages) of the space one by one, node after node.
+        #[test]
+        fn pages_go_round_as_described(nr_nodes in 1usize..5, nr in 1u32..40, huge: bool) {
+            let mut world = World::new(nr_nodes, 1);
+            let mm = world.add_space();
+            let task = world.add_task(mm, 0);
+            let mut design = Interleave::new(Knobs {}, &world.machine);
+            let pages = if huge { 512 } else { 1 };
+            let mut next = 0;
+            for turn in 0..nr {
+                // Any page inside a huge one asks for the same node.
+                for page in [turn * pages, turn * pages + pages - 1] {
+                    let request = AllocRequest {
+                        task, cpu: CpuId(0), node: NodeId(0), mm, page,
+                        pages: Pages(u64::from(pages)),
+                    };
+                    let wanted = Mempolicy::Interleave(NodeMask::only(NodeId::from_idx(next)));
+                    prop_assert_eq!(design.alloc_policy(&mut world.cx(), &request), Some(wanted));
+                }
+                next = if next + 1 == nr_nodes { 0 } else { next + 1 };
+            }
+        }
+    }
+}

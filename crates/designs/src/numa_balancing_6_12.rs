@@ -18,8 +18,8 @@ use topology::Machine;
 
 use crate::Design;
 use crate::numab::{
-    Core, Misplacing, PeriodKnobs, PromoteKnobs, Promotion, Rules, Search, SearchKnobs, VmaFilter,
-    WalkKnobs,
+    Adaptation, Core, Misplacing, PeriodKnobs, PromoteKnobs, Promotion, Rules, Search, SearchKnobs,
+    VmaFilter, WalkKnobs,
 };
 
 config::config! {
@@ -119,6 +119,7 @@ impl Design for NumaBalancing612 {
                 imbalance_pct: 100 + u64::from(knobs.imbalance_pct.saturating_sub(100)) / 2,
                 small_imp: i64::from(knobs.small_imp),
             },
+            adaptation: Adaptation::ByLocalityAndSharing,
             misplacing: Misplacing::ByGroup,
             groups: true,
             early_passes: u64::from(knobs.early_passes),

@@ -4,8 +4,8 @@ use config::{Config, Cx as ConfigCx, Knob};
 
 use crate::{
     Autonuma28, AutonumaAlpha, BalanceNuma, Bind, FirstTouch, Interleave, NumaBalancing313,
-    NumaBalancing612, Numacore15, NumacoreUnified3, Placement, SchednumaMarch, SchednumaOctober,
-    WeightedInterleave,
+    NumaBalancing612, NumaBalancingV5, Numacore15, NumacoreUnified3, Placement, SchednumaMarch,
+    SchednumaOctober, WeightedInterleave,
 };
 
 /// What the registry needs to know of a design.
@@ -64,6 +64,7 @@ pub const DESIGNS: &[Registered] = &[
     register::<Numacore15>(),
     register::<NumacoreUnified3>(),
     register::<BalanceNuma>(),
+    register::<NumaBalancingV5>(),
     register::<NumaBalancing313>(),
     register::<NumaBalancing612>(),
 ];

@@ -93,3 +93,47 @@ fn controller_peak(machine: &Machine, node: NodeId) -> f64 {
         .or_else(|| peak_of(ResourceKind::LocalPort(node)))
         .unwrap_or(0.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use base::{CpuId, NodeMask, Pages};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::World;
+
+    proptest! {
+        /// A cursor that stays on a node for as many pages as its weight. Weights are taken in their
+        /// lowest terms; missing ones come from bandwidth, which is alike on these nodes.
+        #[test]
+        fn pages_go_round_as_described(
+            weights in prop::collection::vec(0u8..7, 0..5), nr_nodes in 1usize..5, huge: bool,
+        ) {
+            let mut world = World::new(nr_nodes, 1);
+            let mm = world.add_space();
+            let task = world.add_task(mm, 0);
+            let knobs = Knobs { weights: weights.clone(), weight_max: 6 };
+            let mut design = WeightedInterleave::new(knobs, &world.machine);
+            let mut full: Vec<u8> =
+                (0..nr_nodes).map(|node| weights.get(node).map_or(6, |w| (*w).max(1))).collect();
+            while let Some(by) = (2..=6).find(|by| full.iter().all(|weight| weight % by == 0)) {
+                full.iter_mut().for_each(|weight| *weight /= by);
+            }
+            let pages = if huge { 512 } else { 1 };
+            let (mut node, mut left) = (0, full[0]);
+            for turn in 0..60u32 {
+                if left == 0 {
+                    node = (node + 1) % nr_nodes;
+                    left = full[node];
+                }
+                left -= 1;
+                let request = AllocRequest {
+                    task, cpu: CpuId(0), node: NodeId(0), mm, page: turn * pages,
+                    pages: Pages(u64::from(pages)),
+                };
+                let wanted = Mempolicy::Interleave(NodeMask::only(NodeId::from_idx(node)));
+                prop_assert_eq!(design.alloc_policy(&mut world.cx(), &request), Some(wanted));
+            }
+        }
+    }
+}

@@ -20,10 +20,25 @@ mod weights;
 /// Which rule decides about a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Misplacing {
-    /// Two-stage filter; after a shared page was refused, this many more are.
+    /// The fault before must be from the same node (balancenuma's filter).
+    TwoStage,
+    /// The same, but an unset word passes; after a shared page was refused, this many more are.
     Deferred(u32),
     /// Two-stage filter, then the group's use of the two nodes.
     ByGroup,
+}
+
+/// How scan periods change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Adaptation {
+    /// A fault that moved nothing lengthens the task's period by `backoff`; every `reset` the task
+    /// of a process that notices goes back to its shortest (up to the summer of 2013).
+    PerFault { backoff: Nanos, reset: Nanos },
+    /// After each pass, by how local its faults were; a task that was sent elsewhere starts again
+    /// with its shortest (3.13).
+    ByLocality,
+    /// After each pass, by how local or how private its faults were (6.x).
+    ByLocalityAndSharing,
 }
 
 /// What a version of the kernel does, and its constants.
@@ -34,6 +49,7 @@ pub(crate) struct Rules {
     pub(crate) walk: WalkKnobs,
     pub(crate) search: SearchKnobs,
     pub(crate) misplacing: Misplacing,
+    pub(crate) adaptation: Adaptation,
     /// Whether tasks that share memory form groups.
     pub(crate) groups: bool,
     /// Passes in which a task's private pages move at once.
@@ -53,8 +69,14 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    fn is_3_13(&self) -> bool {
+    /// Whether these are the rules of 2013.
+    fn is_2013(&self) -> bool {
         self.search.search == Search::V3_13
+    }
+
+    /// Whether these are the rules of 2013 as they were merged.
+    fn is_3_13(&self) -> bool {
+        self.adaptation == Adaptation::ByLocality
     }
 }
 
@@ -84,6 +106,8 @@ struct Task {
     wants_move: bool,
     /// Shared faults that are not to migrate (3.13).
     deferred: u32,
+    /// The load balancer has moved it off its preferred node since the last placement (3.13).
+    displaced: bool,
 }
 
 /// A fault that migrates its page.
@@ -97,6 +121,7 @@ struct Pending {
 #[derive(Clone, Debug, Default)]
 struct Space {
     next_scan: Nanos,
+    next_reset: Nanos,
     progress: Progress,
 }
 
@@ -128,7 +153,7 @@ impl Core {
     }
 
     fn share_of(&self, task: TaskId) -> Option<GroupShare> {
-        let group = self.tasks[task].group.filter(|_| !self.rules.is_3_13());
+        let group = self.tasks[task].group.filter(|_| !self.rules.is_2013());
         group.map(|group| self.groups[group].share())
     }
 
@@ -147,15 +172,20 @@ impl Core {
         if nr_before <= 1 {
             self.spaces[mm].next_scan = cx.now + delay;
             self.spaces[mm].progress.scan_seq = 0;
+            if let Adaptation::PerFault { reset, .. } = self.rules.adaptation {
+                self.spaces[mm].next_reset = cx.now + reset;
+            }
         }
         // The kernel takes the longest period, a number of milliseconds, for nanoseconds.
-        let stagger = if same_mm || nr_before > 0 {
+        let stagger = if (same_mm || nr_before > 0) && !self.rules.is_2013() {
             let max = self.rules.period.scan_max(cx.rss(mm), None);
             Nanos(max.as_ms()) + self.rules.tick * 2
         } else {
             Nanos::ZERO
         };
+        let inherited = parent.filter(|_| same_mm && self.rules.is_3_13());
         self.tasks[task] = Task {
+            preferred: inherited.and_then(|parent| self.tasks[parent].preferred),
             node_stamp: stagger,
             period: delay,
             scan_seq: self.spaces[mm].progress.scan_seq,
@@ -175,12 +205,18 @@ impl Core {
     }
 
     /// Notices that the load balancer has moved a task to another node: its period starts again,
-    /// unless it came to its preferred node, or was not on it before.
+    /// unless it came to its preferred node, or was not on it before. Not so in 2013 (that is of
+    /// 4.19, "Reset scan rate whenever task moves across nodes"): 3.13 moves no memory to a node
+    /// that the task does not prefer before its next placement.
     fn notice_node(&mut self, cx: &Cx<'_>, task: TaskId, mm: MmId) {
         let node = cx.node_of_task(task);
         let state = &mut self.tasks[task];
         let from = std::mem::replace(&mut state.node, node);
         if node == from || !state.has_faults {
+            return;
+        }
+        if self.rules.is_2013() {
+            state.displaced = state.preferred.is_some_and(|preferred| preferred != node);
             return;
         }
         let no_reset = state.scan_seq > 0
@@ -205,6 +241,12 @@ impl Core {
         }
         self.tasks[task].node_stamp += period;
         let space = &mut self.spaces[mm];
+        if let Adaptation::PerFault { reset, .. } = self.rules.adaptation
+            && cx.now >= space.next_reset
+        {
+            space.next_reset = cx.now + reset;
+            self.tasks[task].period = self.rules.period.scan_min(cx.rss(mm));
+        }
         if cx.now < space.next_scan {
             return None;
         }
@@ -244,7 +286,8 @@ impl Core {
             self.spaces[fault.mm].progress.vmas.faulted(vma.pages.start, fault.task);
         }
         let last = CpuPid::of(fault.word);
-        if fault.page_node == fault.node {
+        let local = fault.page_node == fault.node;
+        if local && !self.rules.is_2013() {
             self.account(cx, fault, last, fault.page_node);
             return stay;
         }
@@ -253,13 +296,14 @@ impl Core {
                 let decision = promotion.decide(cx, fault.node, fault.word, fault.pages);
                 return self.promote(fault, &decision, time_word(cx.now));
             }
-            if last.is_none() && !self.rules.is_3_13() {
+            if last.is_none() && !self.rules.is_2013() {
                 // Without tiering a slow node's page stays at its first remote fault.
                 return Verdict::new(CpuPid::new(fault.cpu, fault.task).word(), None);
             }
         }
         let word = CpuPid::new(fault.cpu, fault.task).word();
-        let wanted = self.should_migrate(cx, fault, last);
+        // In 2013 the kernel asks and signs the page at local faults as well.
+        let wanted = self.should_migrate(cx, fault, last) && !local;
         if wanted && self.room_for(cx, fault.node, fault.pages) {
             self.tasks[fault.task].pending = Some(Pending { fault: *fault, last });
             return Verdict::new(word, Some(fault.node));
@@ -290,8 +334,10 @@ impl Core {
             group: group.map(|group| group.between(fault.node, fault.page_node)),
         };
         match self.rules.misplacing {
+            Misplacing::TwoStage => question.last.is_some_and(|(node, _)| node == fault.node),
             Misplacing::Deferred(defer) => {
-                should_migrate_3_13(&question, &mut state.deferred, defer)
+                let away = state.displaced && state.preferred != Some(fault.node);
+                !away && should_migrate_3_13(&question, &mut state.deferred, defer)
             }
             Misplacing::ByGroup => should_migrate(&question, self.rules.active_node_fraction),
         }
@@ -328,6 +374,7 @@ impl Core {
         if let Some(group) = self.tasks[task].group
             && !private
             && !local
+            && !self.rules.is_2013()
         {
             let group = &self.groups[group];
             let active = |node| group.is_active(node, self.rules.active_node_fraction);
@@ -335,10 +382,16 @@ impl Core {
         }
         let state = &mut self.tasks[task];
         state.has_faults = true;
+        if let Adaptation::PerFault { backoff, .. } = self.rules.adaptation
+            && mem_node == fault.page_node
+        {
+            let max = self.rules.period.scan_max(cx.rss(fault.mm), None);
+            state.period = (state.period + backoff).min(max);
+        }
         if cx.now > state.migrate_retry {
             self.place(cx, task);
             self.try_preferred(cx, task);
-        } else if self.rules.is_3_13() {
+        } else if self.rules.is_2013() {
             self.place(cx, task);
         }
         let state = &mut self.tasks[task];
@@ -382,6 +435,7 @@ impl Core {
             return;
         }
         state.scan_seq = seq;
+        state.displaced = false;
         let runtime = cx.tasks[task].cpu_time.saturating_sub(state.placed.0);
         let walltime = cx.now.saturating_sub(state.placed.1);
         state.placed = (cx.tasks[task].cpu_time, cx.now);
@@ -395,7 +449,7 @@ impl Core {
         }
         if let Some(node) = self.best_node(task) {
             let old = self.tasks[task].preferred.replace(node);
-            if self.rules.is_3_13() && old != Some(node) {
+            if self.rules.is_2013() && old != Some(node) {
                 self.try_preferred(cx, task);
             }
         }
@@ -406,6 +460,11 @@ impl Core {
     fn best_node(&self, task: TaskId) -> Option<NodeId> {
         let own = &self.tasks[task].faults.sums;
         let nodes = || self.distances.matrix.0.ids();
+        if let Adaptation::PerFault { .. } = self.rules.adaptation {
+            // July 2013: private faults alone choose.
+            let node = first_max(nodes(), |node| own.mem[node][PRIVATE])?;
+            return (own.mem[node][PRIVATE] > 0).then(|| self.with_cpus(node));
+        }
         let most = |faults: &Faults| {
             let node = first_max(nodes(), |node| faults.mem_of(node))?;
             (faults.mem_of(node) > 0).then_some(node)
@@ -415,7 +474,7 @@ impl Core {
         };
         let group = &self.groups[group].faults;
         let best = self.with_cpus(most(group)?);
-        if self.rules.is_3_13() {
+        if self.rules.is_2013() {
             // Where task and group disagree, the sum of both shares decides.
             let share = |faults: &Faults, node| faults.mem_of(node) * 1000 / faults.total.max(1);
             return match most(own) {
@@ -443,15 +502,18 @@ impl Core {
         let share = self.share_of(task);
         let rss = cx.rss(mm);
         let (min, max) = (self.rules.period.scan_min(rss), self.rules.period.scan_max(rss, share));
-        let is_3_13 = self.rules.is_3_13();
         let state = &mut self.tasks[task];
         let pass = PassFaults {
             shared: kinds[SHARED],
             private: kinds[PRIVATE],
             ..std::mem::take(&mut state.pass)
         };
-        let rule = if is_3_13 { adapt_3_13 } else { adapt };
-        match rule(state.period, &pass, min, max) {
+        let adapted = match self.rules.adaptation {
+            Adaptation::PerFault { .. } => return,
+            Adaptation::ByLocality => adapt_3_13(state.period, &pass, min, max),
+            Adaptation::ByLocalityAndSharing => adapt(state.period, &pass, min, max),
+        };
+        match adapted {
             Adapted::BackOff(period) => {
                 state.period = period;
                 self.spaces[mm].next_scan = cx.now + period;
@@ -463,10 +525,10 @@ impl Core {
     /// Lets the task try to get to its preferred node, not too often.
     fn try_preferred(&mut self, cx: &Cx<'_>, task: TaskId) {
         let retry = self.rules.migrate_retry;
-        let is_3_13 = self.rules.is_3_13();
+        let is_2013 = self.rules.is_2013();
         let state = &mut self.tasks[task];
         let Some(preferred) = state.preferred else { return };
-        let wait = if is_3_13 { retry } else { retry.min(Nanos(state.period.0 / 16)) };
+        let wait = if is_2013 { retry } else { retry.min(Nanos(state.period.0 / 16)) };
         state.migrate_retry = cx.now + wait;
         state.wants_move = cx.node_of_task(task) != preferred;
     }
@@ -478,11 +540,16 @@ impl Core {
             return None;
         }
         let found = find_place(cx, self, &self.rules.search, task, preferred);
-        if self.rules.is_3_13() {
+        if self.rules.is_2013() {
             let found = found?;
             self.tasks[task].preferred = Some(found.node);
-            let min = cx.tasks[task].mm.map(|mm| self.rules.period.scan_min(cx.rss(mm)));
-            self.tasks[task].period = min.unwrap_or(self.tasks[task].period);
+            if let Move::Swap(partner) = found.how {
+                // The load balancer has no part in it.
+                self.tasks[partner].node = cx.node_of_task(task);
+            }
+            if let Some(mm) = cx.tasks[task].mm.filter(|_| self.rules.is_3_13()) {
+                self.tasks[task].period = self.rules.period.scan_min(cx.rss(mm));
+            }
         } else if self.tasks[task].group.is_some() {
             // A group that spans nodes settles down where its members get.
             let node = found.map_or(cx.node_of_task(task), |found| found.node);

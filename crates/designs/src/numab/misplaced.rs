@@ -87,13 +87,12 @@ impl GroupFaults {
     }
 }
 
-/// The rule of 3.13: two faults in a row from this node; after a shared page was refused, the
-/// task's next `migrate_deferred` shared faults are refused too.
+/// The rule of 3.13: no other node's fault between (an unset word is nobody's); after another task's
+/// fault from another node, the next `defer` shared faults of this task move nothing either. It is
+/// asked at local faults too, for what it remembers.
 pub(crate) fn should_migrate_3_13(question: &Question, deferred: &mut u32, defer: u32) -> bool {
-    let Some((node, same)) = question.last else {
-        return true;
-    };
-    if node != question.here {
+    let same = question.last.is_some_and(|(_, same)| same);
+    if question.last.is_some_and(|(node, _)| node != question.here) {
         if !same {
             *deferred = defer;
         }
@@ -191,7 +190,40 @@ mod tests {
         g.cpu_here * g.mem_there * 3 > g.cpu_there * g.mem_here * 4
     }
 
+    /// 3.13 for one task and a page each: faults from here, of which each sees who was before it.
+    /// `until` is how many shared faults are still to be refused.
+    fn transcription_3_13(last: Option<(u8, bool)>, until: &mut i64, defer: i64) -> bool {
+        let other_task = !matches!(last, Some((_, true)));
+        match last {
+            Some((node, _)) if node != HERE.0 && other_task => {
+                *until = defer;
+                false
+            }
+            Some((node, _)) if node != HERE.0 => false,
+            _ if other_task && *until > 0 => {
+                *until -= 1;
+                false
+            }
+            _ => true,
+        }
+    }
+
     proptest! {
+        #[test]
+        fn faults_are_deferred_as_described_in_3_13(
+            faults in prop::collection::vec(
+                prop::option::weighted(0.8, (0u8..3, prop::bool::weighted(0.3))), 1..60),
+            defer in 0u32..5,
+        ) {
+            let (mut deferred, mut until) = (0, 0);
+            for last in faults {
+                let question = question(last.map(|(node, same)| (NodeId(node), same)));
+                let got = should_migrate_3_13(&question, &mut deferred, defer);
+                prop_assert_eq!(got, transcription_3_13(last, &mut until, i64::from(defer)));
+                prop_assert_eq!(i64::from(deferred), until);
+            }
+        }
+
         #[test]
         fn the_decision_is_as_described(
             early: bool, last in prop::option::of((0u8..3, any::<bool>())),

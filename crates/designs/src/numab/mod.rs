@@ -18,7 +18,7 @@ mod walk;
 #[cfg(test)]
 mod walk_twin;
 
-pub(crate) use self::core::{Core, Misplacing, Rules};
+pub(crate) use self::core::{Adaptation, Core, Misplacing, Rules};
 pub(crate) use period::PeriodKnobs;
 pub(crate) use promote::{PromoteKnobs, Promotion};
 pub(crate) use search::{Search, SearchKnobs};

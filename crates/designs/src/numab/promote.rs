@@ -141,6 +141,8 @@ impl Node {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::testing::World;
 
@@ -187,5 +189,75 @@ mod tests {
             node.adapt(&KNOBS, Nanos::from_secs(61 * interval));
         }
         assert_eq!(node.threshold, Some(Nanos::from_ms(125)), "never below one step");
+    }
+
+    /// The description with the candidates as a list of (time, pages), recounted each time.
+    #[derive(Default)]
+    struct Slow {
+        found: Vec<(u64, u64)>,
+        /// How many entries of `found` were there when the running second, the running interval
+        /// began, and when that was.
+        second: (u64, usize),
+        interval: (u64, usize),
+        threshold: Option<u64>,
+    }
+
+    impl Slow {
+        fn pages(&self, from: usize) -> u64 {
+            self.found[from..].iter().map(|(_, pages)| pages).sum()
+        }
+
+        fn decide(&mut self, now: u64, marked: Option<u64>, pages: u64) -> Decision {
+            if now - self.interval.0 > 60_000 {
+                // 256 pages a second are 15,360 in the interval; a step is an eighth of a second.
+                let found = self.pages(self.interval.1);
+                let old = self.threshold.unwrap_or(1000);
+                self.threshold = Some(if found > 15_360 / 10 * 11 {
+                    old.saturating_sub(125).max(125)
+                } else if found < 15_360 / 10 * 9 {
+                    (old + 125).min(2000)
+                } else {
+                    old
+                });
+                self.interval = (now, self.found.len());
+            }
+            match marked {
+                Some(marked) if now - marked < self.threshold.unwrap_or(1000) => {}
+                _ => return Decision::default(),
+            }
+            self.found.push((now, pages));
+            if now - self.second.0 > 1000 {
+                self.second = (now, self.found.len());
+            }
+            let promote = self.pages(self.second.1) < 256;
+            Decision { promote, candidate: true }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn promotion_is_as_described(
+            faults in prop::collection::vec(
+                (prop::sample::select(vec![0u64, 1, 7, 300, 1000, 1200, 61_000, 61_000]),
+                 prop::option::weighted(0.9, 0u64..2300), prop::sample::select(vec![1u64, 64, 512])),
+                1..120),
+            bursts in prop::collection::vec((1usize..40, 30_000u64..70_000), 0..6),
+        ) {
+            let mut world = World::new(2, 2);
+            let mut promotion = Promotion::new(KNOBS, &world.machine);
+            let (mut slow, mut now) = (Slow::default(), 10_000);
+            // Bursts of hot huge pages between long waits move the threshold both ways.
+            let hot = bursts.iter().flat_map(|(len, wait)| {
+                (0..*len).map(move |at| (if at == 0 { *wait } else { 1 }, Some(5), 512))
+            });
+            for (wait, age, pages) in hot.chain(faults) {
+                now += wait;
+                world.now = Nanos::from_ms(now);
+                let marked = age.map(|age| now - age);
+                let word = marked.map_or(7, |at| time_word(Nanos::from_ms(at)));
+                let got = promotion.decide(&world.cx(), NodeId(0), word, Pages(pages));
+                prop_assert_eq!(got, slow.decide(now, marked, pages));
+            }
+        }
     }
 }

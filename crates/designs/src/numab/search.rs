@@ -141,7 +141,9 @@ pub(crate) fn find_place<W: Weigh>(
         best: None,
     };
     env.find_cpu();
-    if env.best.is_none() || weigh.group(task).is_some() && weigh.active_nodes(task) > 1 {
+    let spans =
+        knobs.search == Search::V6 && weigh.group(task).is_some() && weigh.active_nodes(task) > 1;
+    if env.best.is_none() || spans {
         for node in cx.machine.cpu_nodes().iter() {
             if node == src || node == preferred {
                 continue;

@@ -177,3 +177,85 @@ fn the_balancer_is_kept_from_the_preferred_node() {
     core.task_start(&world.cx(), other, Some(task));
     assert_eq!(core.permit(&world.cx(), task, to), Permit::Resist, "the other can go");
 }
+
+/// The same world under the rules of 3.13.
+fn one_task_of_3_13() -> (World, Core, TaskId, MmId) {
+    let (mut world, mut core, task, mm) = one_task();
+    core.rules.adaptation = Adaptation::ByLocality;
+    core.rules.search.search = Search::V3_13;
+    core.rules.misplacing = Misplacing::Deferred(2);
+    core.task_start(&world.cx(), task, None);
+    (world, core, task, mm)
+}
+
+fn fault(world: &mut World, core: &mut Core, (task, node, word): (TaskId, u8, u32)) -> Verdict {
+    let fault = world.fault(task, node, word);
+    core.hint_fault(&world.cx(), &fault)
+}
+
+#[test]
+fn in_2013_local_faults_sign_the_page_too() {
+    let (mut world, mut core, task, _) = one_task_of_3_13();
+    let verdict = fault(&mut world, &mut core, (task, 0, 0));
+    assert_eq!(verdict, Verdict::new(CpuPid::new(CpuId(0), task).word(), None));
+    // Another task's fault from the other node before it defers the shared pages that follow.
+    let other = CpuPid::new(CpuId(2), TaskId::from_idx(9)).word();
+    fault(&mut world, &mut core, (task, 0, other));
+    let word = CpuPid::new(CpuId(1), TaskId::from_idx(9)).word();
+    let answers: Vec<bool> = (0..3)
+        .map(|_| fault(&mut world, &mut core, (task, 1, word)).migrate_to.is_some())
+        .collect();
+    assert_eq!(answers, [false, false, true]);
+}
+
+#[test]
+fn in_3_13_a_displaced_task_keeps_its_period_and_leaves_its_memory_behind() {
+    let (mut world, mut core, task, mm) = one_task_of_3_13();
+    fault(&mut world, &mut core, (task, 0, 0));
+    core.tasks[task].preferred = Some(NodeId(0));
+    core.tasks[task].period = Nanos::from_ms(7000);
+    world.go(task, 2);
+    core.notice_node(&world.cx(), task, mm);
+    assert_eq!(core.tasks[task].period, Nanos::from_ms(7000));
+    let back = world.fault(task, 0, 0);
+    assert_eq!(core.hint_fault(&world.cx(), &back).migrate_to, None);
+    // The next placement ends that.
+    core.spaces[mm].progress.scan_seq += 1;
+    core.place(&world.cx(), task);
+    assert_eq!(core.hint_fault(&world.cx(), &back).migrate_to, Some(NodeId(1)));
+    assert_eq!(core.permit(&world.cx(), task, CpuId(0)), Permit::Encourage);
+    core.tasks[task].preferred = Some(NodeId(1));
+    assert_eq!(core.permit(&world.cx(), task, CpuId(0)), Permit::Default, "no resistance");
+}
+
+#[test]
+fn in_3_13_threads_inherit_the_preferred_node_and_start_together() {
+    let (mut world, mut core, task, mm) = one_task_of_3_13();
+    core.tasks[task].preferred = Some(NodeId(1));
+    let thread = world.add_task(mm, 1);
+    core.task_start(&world.cx(), thread, Some(task));
+    let state = &core.tasks[thread];
+    assert_eq!((state.preferred, state.node_stamp), (Some(NodeId(1)), Nanos::ZERO));
+}
+
+#[test]
+fn in_july_2013_each_fault_that_moves_nothing_lengthens_the_period() {
+    let (mut world, mut core, task, mm) = one_task_of_3_13();
+    let (backoff, reset) = (Nanos::from_ms(10), Nanos::from_secs(60));
+    core.rules.adaptation = Adaptation::PerFault { backoff, reset };
+    core.rules.misplacing = Misplacing::TwoStage;
+    core.task_start(&world.cx(), task, None);
+    core.tasks[task].period = Nanos::from_ms(2000);
+    let first = fault(&mut world, &mut core, (task, 1, 0));
+    assert_eq!((first.migrate_to, core.tasks[task].period), (None, Nanos::from_ms(2010)));
+    let second = fault(&mut world, &mut core, (task, 1, first.word));
+    assert_eq!((second.migrate_to, core.tasks[task].period.as_ms()), (Some(NodeId(0)), 2010));
+    for (ms, period) in [(59_000, 5000), (61_000, 1000)] {
+        // The first expiry of all sets the period as well.
+        scan_at(&mut world, &mut core, task, 3000);
+        core.tasks[task].period = Nanos::from_ms(5000);
+        core.spaces[mm].next_reset = reset;
+        scan_at(&mut world, &mut core, task, ms);
+        assert_eq!(core.tasks[task].period, Nanos::from_ms(period), "at {ms} ms");
+    }
+}

@@ -5,7 +5,7 @@ use sched::Permit;
 
 use super::Core;
 use crate::Cx;
-use crate::numab::search::Weigh;
+use crate::numab::search::{Search, Weigh};
 use crate::numab::stats::Faults;
 
 impl Core {
@@ -17,6 +17,9 @@ impl Core {
         };
         if src == dst {
             return Permit::Default;
+        }
+        if self.rules.search.search == Search::V3_13 {
+            return self.permit_2013(task, state.preferred == Some(dst), (src, dst));
         }
         if state.preferred == Some(src) {
             let prefers = |task: TaskId| {
@@ -37,6 +40,14 @@ impl Core {
             None => self.task_weight(task, node, dist),
         };
         if weight(dst) < weight(src) { Permit::Resist } else { Permit::Encourage }
+    }
+
+    /// `migrate_improves_locality` of 3.13; resistance (`NUMA_RESIST_LOWER`) was off.
+    fn permit_2013(&self, task: TaskId, preferred: bool, (src, dst): (NodeId, NodeId)) -> Permit {
+        let dist = self.distances.matrix[(src, dst)];
+        let task_gains = self.task_weight(task, dst, dist) > self.task_weight(task, src, dist);
+        let group_gains = self.group_weight(task, dst, dist) > self.group_weight(task, src, dist);
+        if preferred || task_gains && group_gains { Permit::Encourage } else { Permit::Default }
     }
 
     fn weight_of(&self, faults: &Faults, node: NodeId, dist: u8) -> i64 {

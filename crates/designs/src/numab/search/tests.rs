@@ -4,6 +4,7 @@ use super::*;
 use crate::testing::World;
 
 mod idle;
+mod v3_13;
 
 const V6: SearchKnobs = SearchKnobs { search: Search::V6, imbalance_pct: 108, small_imp: 30 };
 const V3_13: SearchKnobs = SearchKnobs { search: Search::V3_13, imbalance_pct: 112, small_imp: 0 };

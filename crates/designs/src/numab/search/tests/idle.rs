@@ -4,45 +4,45 @@ use base::CpuMask;
 
 use super::*;
 
-const PER_NODE: usize = 3;
+pub(super) const PER_NODE: usize = 3;
 
 /// A task: its CPU, whether it is twice as heavy, where it may run.
 #[derive(Clone, Debug)]
-struct Row {
-    cpu: usize,
-    heavy: bool,
-    free: bool,
+pub(super) struct Row {
+    pub(super) cpu: usize,
+    pub(super) heavy: bool,
+    pub(super) free: bool,
 }
 
 /// The description, on lists. Task 0 looks for a place.
-struct Slow<'a> {
-    rows: &'a [Row],
+pub(super) struct Slow<'a> {
+    pub(super) rows: &'a [Row],
     /// Which tasks run; the others wait on their CPUs.
-    runs: Vec<bool>,
-    table: &'a Table,
-    nr_nodes: usize,
-    best: Option<(usize, Option<usize>, i64)>,
+    pub(super) runs: Vec<bool>,
+    pub(super) table: &'a Table,
+    pub(super) nr_nodes: usize,
+    pub(super) best: Option<(usize, Option<usize>, i64)>,
 }
 
 impl Slow<'_> {
-    fn node(&self, q: usize) -> usize {
+    pub(super) fn node(&self, q: usize) -> usize {
         self.rows[q].cpu / PER_NODE
     }
 
-    fn weight(&self, q: usize) -> i64 {
+    pub(super) fn weight(&self, q: usize) -> i64 {
         if self.rows[q].heavy { 2048 } else { 1024 }
     }
 
     /// The task that runs on a CPU.
-    fn runs(&self, cpu: usize) -> Option<usize> {
+    pub(super) fn runs(&self, cpu: usize) -> Option<usize> {
         (0..self.rows.len()).find(|q| self.rows[*q].cpu == cpu && self.runs[*q])
     }
 
-    fn running(&self, node: usize) -> i64 {
+    pub(super) fn running(&self, node: usize) -> i64 {
         (0..self.rows.len()).filter(|q| self.node(*q) == node).count() as i64
     }
 
-    fn load(&self, node: usize) -> i64 {
+    pub(super) fn load(&self, node: usize) -> i64 {
         (0..self.rows.len()).filter(|q| self.node(*q) == node).map(|q| self.weight(q)).sum()
     }
 
@@ -61,19 +61,19 @@ impl Slow<'_> {
     }
 
     /// Whether `load` going from the source to `dst` makes their difference larger.
-    fn worse(&self, dst: usize, load: i64) -> bool {
+    pub(super) fn worse(&self, dst: usize, load: i64) -> bool {
         let (src_load, dst_load) = (self.load(self.node(0)), self.load(dst));
         let difference = |src: i64, dst: i64| (dst - src).abs() * PER_NODE as i64;
         difference(src_load - load, dst_load + load) > difference(src_load, dst_load)
     }
 
-    fn gains(&self, dst: usize) -> (i64, i64) {
+    pub(super) fn gains(&self, dst: usize) -> (i64, i64) {
         let (t, src) = (self.table, self.node(0));
         let group = t.groups[0].map_or(0, |_| t.grouped[0][dst] - t.grouped[0][src]);
         (t.own[0][dst] - t.own[0][src], group)
     }
 
-    fn best_imp(&self) -> i64 {
+    pub(super) fn best_imp(&self) -> i64 {
         self.best.map_or(0, |best| best.2)
     }
 
@@ -103,7 +103,7 @@ impl Slow<'_> {
         }
     }
 
-    fn may(&self, q: usize, cpu: usize) -> bool {
+    pub(super) fn may(&self, q: usize, cpu: usize) -> bool {
         self.rows[q].free || cpu / PER_NODE == self.node(q)
     }
 
@@ -179,9 +179,31 @@ impl Slow<'_> {
     }
 }
 
-fn row() -> impl Strategy<Value = Row> {
+pub(super) fn row() -> impl Strategy<Value = Row> {
     (0..3 * PER_NODE, prop::bool::weighted(0.2), prop::bool::weighted(0.85))
         .prop_map(|(cpu, heavy, free)| Row { cpu, heavy, free })
+}
+
+/// A world of three nodes with these tasks.
+pub(super) fn crowd(rows: &[Row]) -> World {
+    let mut world = World::new(3, PER_NODE);
+    let mm = world.add_space();
+    for row in rows {
+        let weight = if row.heavy { 2048 } else { 1024 };
+        let id = world.add_weighted(mm, row.cpu as u16, weight);
+        if !row.free {
+            let node = row.cpu / PER_NODE * PER_NODE;
+            let mask: CpuMask = (node..node + PER_NODE).map(CpuId::from_idx).collect();
+            world.sched.set_affinity(id, mask).expect("some CPU");
+        }
+    }
+    world
+}
+
+/// Which of the tasks run.
+pub(super) fn running(world: &World, rows: &[Row]) -> Vec<bool> {
+    let current = |q: usize| world.sched.current(CpuId::from_idx(rows[q].cpu)) == Some(task(q));
+    (0..rows.len()).map(current).collect()
 }
 
 proptest! {
@@ -195,17 +217,7 @@ proptest! {
         wanted in 1usize..3,
         active in 1u32..3,
     ) {
-        let mut world = World::new(3, PER_NODE);
-        let mm = world.add_space();
-        for row in &rows {
-            let weight = if row.heavy { 2048 } else { 1024 };
-            let id = world.add_weighted(mm, row.cpu as u16, weight);
-            if !row.free {
-                let node = row.cpu / PER_NODE * PER_NODE;
-                let mask: CpuMask = (node..node + PER_NODE).map(CpuId::from_idx).collect();
-                world.sched.set_affinity(id, mask).expect("some CPU");
-            }
-        }
+        let mut world = crowd(&rows);
         let table = Table {
             groups,
             preferred: preferred.iter().map(|node| node.map(NodeId)).collect(),
@@ -216,8 +228,7 @@ proptest! {
         let src = rows[0].cpu / PER_NODE;
         let wanted = (src + wanted) % 3;
         let found = find_place(&world.cx(), &table, &V6, task(0), NodeId::from_idx(wanted));
-        let current = |q: usize| world.sched.current(CpuId::from_idx(rows[q].cpu)) == Some(task(q));
-        let runs = (0..rows.len()).map(current).collect();
+        let runs = running(&world, &rows);
         let mut slow = Slow { rows: &rows, runs, table: &table, nr_nodes: 3, best: None };
         let expected = slow.search(wanted).map(|(cpu, partner)| FoundPlace {
             node: NodeId::from_idx(cpu / PER_NODE),

@@ -1,0 +1,119 @@
+//! The fifth posting of what became the NUMA balancing of Linux 3.13.
+//!
+//! Mel Gorman, "Basic scheduler support for automatic NUMA balancing" V5, 15 July 2013, on 3.9. Tasks
+//! move to their memory as in 3.13, and marks and statistics are of the same kind; the scan period
+//! is still that of balancenuma, and shared pages are handled as it handles them. The published
+//! counters of its stages point to these rules; they are those of its patches:
+//!
+//! - the period's bounds follow the size of the process, the longest is ten times that of 3.13;
+//! - each fault that moves nothing lengthens the task's period, every 60 s the task of a process
+//!   that notices goes back to its shortest; finding a better place changes nothing about it;
+//! - private faults alone choose the preferred node ("splitprivate");
+//! - two-stage filter without deferral, in which unset counts as different (processes of one thread
+//!   and much memory gained nothing over 3.9 on M-sri4, as they do where the first fault moves no
+//!   page); no groups of tasks;
+//! - a task that found no place tries again every 5 s ("retrymigrate").
+//!
+//! The search for a CPU or a partner ("swaptasks") is that of 3.13 without groups.
+
+use base::{Bytes, Nanos, NodeMask};
+use topology::Machine;
+
+use crate::Design;
+use crate::numab::{
+    Adaptation, Core, Misplacing, PeriodKnobs, Rules, Search, SearchKnobs, VmaFilter, WalkKnobs,
+};
+use crate::ratelimit::{Cap, RateLimit};
+
+config::config! {
+    /// Constants of the posting, by their sysctl names where they had one.
+    pub struct Knobs {
+        /// Delay of the first scan of a process.
+        pub numa_balancing_scan_delay: Nanos = Nanos::from_ms(1000),
+        /// Shortest period of a process that one scan covers, in a task's CPU time.
+        pub numa_balancing_scan_period_min: Nanos = Nanos::from_ms(1000),
+        /// Longest period of such a process.
+        pub numa_balancing_scan_period_max: Nanos = Nanos::from_ms(600_000),
+        /// Every so often the period of the task that notices goes back to the shortest.
+        pub numa_balancing_scan_period_reset: Nanos = Nanos::from_secs(60),
+        /// What a fault that moved nothing adds to the period.
+        pub fault_backoff: Nanos = Nanos::from_ms(10),
+        /// Range made inaccessible by one scan.
+        #[check(config::positive)]
+        pub numa_balancing_scan_size: Bytes = Bytes::from_mib(256),
+        /// Range scanned per second at most.
+        #[check(config::positive)]
+        pub max_scan_window: Bytes = Bytes::from_mib(2560),
+        /// Window of the rate limit.
+        pub migrate_interval: Nanos = Nanos::from_ms(100),
+        /// Memory moved to one node per window at most.
+        pub ratelimit: Bytes = Bytes::from_mib(128),
+        /// `imbalance_pct` of domains between nodes.
+        pub imbalance_pct: u32 = 125,
+        /// Time between two tries to reach the preferred node.
+        pub migrate_retry: Nanos = Nanos::from_secs(5),
+    }
+}
+
+/// State of NUMA balancing.
+#[derive(Debug)]
+pub struct NumaBalancingV5(Core);
+
+crate::numab::placement_by_core!(NumaBalancingV5);
+
+impl Design for NumaBalancingV5 {
+    const NAME: &'static str = "numa-balancing-v5";
+    const LINEAGE: &'static str =
+        "Gorman, July 2013, v5 of what became 3.13: preferred nodes and swaps, balancenuma's scan";
+    const SOURCE: &'static str = "\"Basic scheduler support for automatic NUMA balancing\" V5, linux-mm 2013-07-15 (1373901620-2021-1-git-send-email-mgorman@suse.de)";
+    const LEFT_OUT: &'static str =
+        "how the posting chose among the CPUs of a node; read-only mappings";
+    type Knobs = Knobs;
+
+    fn new(knobs: Knobs, machine: &Machine) -> Self {
+        let scan_size = knobs.numa_balancing_scan_size;
+        let rules = Rules {
+            scan_delay: knobs.numa_balancing_scan_delay,
+            period: PeriodKnobs {
+                min: knobs.numa_balancing_scan_period_min,
+                max: knobs.numa_balancing_scan_period_max,
+                scan_size,
+                max_scan_window: knobs.max_scan_window,
+            },
+            walk: WalkKnobs {
+                filter: VmaFilter::Off,
+                scan_delay: knobs.numa_balancing_scan_delay,
+                scan_size: scan_size.pages_ceil(),
+                virt_size: base::Pages::MAX,
+                skip_local_if_single: false,
+                skip_nodes: NodeMask::EMPTY,
+                stamp_nodes: NodeMask::EMPTY,
+            },
+            search: SearchKnobs {
+                search: Search::V3_13,
+                imbalance_pct: 100 + u64::from(knobs.imbalance_pct.saturating_sub(100)) / 2,
+                small_imp: 0,
+            },
+            misplacing: Misplacing::TwoStage,
+            adaptation: Adaptation::PerFault {
+                backoff: knobs.fault_backoff,
+                reset: knobs.numa_balancing_scan_period_reset,
+            },
+            groups: false,
+            early_passes: 0,
+            active_node_fraction: 3,
+            scan_cost_factor: 0,
+            migrate_retry: knobs.migrate_retry,
+            slow_nodes: NodeMask::EMPTY,
+            promotion: None,
+            rate_limit: Some(RateLimit::new(
+                knobs.migrate_interval,
+                knobs.ratelimit,
+                Cap::Exceeded,
+                machine.nodes.len(),
+            )),
+            tick: Nanos(1_000_000_000 / u64::from(machine.kernel.hz.max(1))),
+        };
+        Self(Core::new(rules, machine))
+    }
+}
