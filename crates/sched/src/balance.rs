@@ -189,6 +189,10 @@ impl Sched {
         domain: &'a Domain,
         ask: &Ask<'_, '_>,
     ) -> Option<(&'a [CpuId], Imbalance, GroupState)> {
+        // While all wait, which is most of the time with a slow disk, there is nothing to even out.
+        if domain.span.iter().all(|cpu| self.nr_running[*cpu] == 0) {
+            return None;
+        }
         let stats_of =
             |idx: usize| GroupStats::of(&domain.groups[idx], &self.nr_running, &self.load);
         let local = stats_of(ask.balance.group);
