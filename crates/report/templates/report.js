@@ -12,8 +12,10 @@
   const data = JSON.parse(document.getElementById("data").textContent);
   // Hues that colour-blind readers tell apart, at 3:1 or more on their ground; dashes differ as well.
   const palettes = {
-    light: ["#0067a5", "#d1490c", "#007d5c", "#a3458f", "#94700a", "#3b3f45", "#3a9bd1", "#8c2340"],
-    dark: ["#5fb4f0", "#ff8f4d", "#33c79e", "#e691cb", "#e6c04a", "#d9dde2", "#a9b8ff", "#ff8aa0"],
+    light: ["#0067a5", "#d1490c", "#007d5c", "#a3458f", "#94700a", "#3b3f45", "#3a9bd1", "#8c2340",
+      "#6a4fc3", "#6d9b1f", "#d984b5", "#8b9199"],
+    dark: ["#5fb4f0", "#ff8f4d", "#33c79e", "#e691cb", "#e6c04a", "#d9dde2", "#a9b8ff", "#ff8aa0",
+      "#c08bff", "#a8d44a", "#ffb8de", "#8f969e"],
   };
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const theme = () => root.dataset.theme || (dark.matches ? "dark" : "light");

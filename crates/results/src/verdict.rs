@@ -118,14 +118,16 @@ fn in_words(winner: &str, baseline: &str, contests: &[Contest]) -> String {
     let mut text = if open.is_empty() {
         format!("{winner} wins: {lead}")
     } else {
-        format!("{winner} leads: {lead}; no difference at {level} from {}", open.join(", "))
+        // The closest that is surely behind; there is one, since not all are open.
+        let behind = contests.iter().find(|contest| contest.sure).map(margin).unwrap_or_default();
+        let ahead = [&[winner], open.as_slice()].concat().join(", ");
+        format!("Not to be told apart at {level}: {ahead}. {winner} is {behind}")
     };
     if let Some(base) = contests.iter().find(|contest| contest.against == baseline) {
-        if !open.is_empty() && base.sure {
-            text += &format!("; {} (the baseline)", margin(base));
-        } else if open.is_empty() && base.against == closest.against {
+        let next = contests.iter().find(|contest| contest.sure).unwrap_or(closest);
+        if base.sure && base.against == next.against {
             text += " (the baseline)";
-        } else if open.is_empty() {
+        } else if base.sure {
             text += &format!(" and {} (the baseline)", margin(base));
         }
     } else if winner == baseline {
@@ -174,12 +176,12 @@ mod tests {
             ("b", &[101, 99, 104, 100]),
         ]);
         assert!(!got.sure);
-        assert!(got.text.starts_with("a leads: 1.014 times"), "{}", got.text);
         assert!(
-            got.text.contains("as fast as b; no difference at 95 % from b; 2.0"),
+            got.text.starts_with("Not to be told apart at 95 %: a, b. a is 2.0"),
             "{}",
             got.text
         );
+        assert!(got.text.contains("as fast as base (the baseline). Intervals"), "{}", got.text);
     }
 
     #[test]
