@@ -124,6 +124,8 @@ impl Stopwatch {
 /// count; else the time of day.
 fn now_ns() -> f64 {
     static ORIGIN: OnceLock<Instant> = OnceLock::new();
+    // The kernel brings the figure up to date when it schedules; else it is as old as the last tick.
+    std::thread::yield_now();
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
     let cpu = stat.and_then(|stat| stat.split_whitespace().next()?.parse().ok());
     cpu.unwrap_or_else(|| ORIGIN.get_or_init(Instant::now).elapsed().as_secs_f64() * 1e9)
