@@ -351,6 +351,37 @@ fn designs_and_soft_limits_reach_the_guest() {
     assert!(matches!(error, Err(SimError::Kernel(text)) if text.contains("second-look")));
 }
 
+#[test]
+fn the_flusher_keeps_to_the_kernels_settings() {
+    // 1000 pages of a mapped file are written; a second later one more.
+    let steps = || {
+        vec![
+            sweep(1, 0, 1000, true),
+            Step::Event(Event::Sleep(Nanos::from_secs(1))),
+            sweep(1, 2000, 1, true),
+        ]
+    };
+    let dirty = |change: fn(&mut topology::Kernel)| {
+        let mut machine = machine(Reclaim::Classic);
+        change(&mut machine.kernel);
+        let mut workload = workload(2048, vec![steps()], vec![memcg("/a", None, &[0])]);
+        workload.threads[0].mm = MmId(1);
+        group(&run(&machine, workload, "first-touch"), "/a").stat["file_dirty"] / 4096
+    };
+    assert_eq!(dirty(|_| {}), 1001);
+    // Old enough, and looked at in time.
+    let soon = |kernel: &mut topology::Kernel| {
+        (kernel.dirty_expire_centisecs, kernel.dirty_writeback_centisecs) = (10, 10);
+    };
+    assert!(dirty(soon) <= 1, "{}", dirty(soon));
+    // Above the limit in the background.
+    let low = |kernel: &mut topology::Kernel| {
+        (kernel.dirty_background_ratio, kernel.dirty_ratio) = (1, 2);
+        kernel.dirty_writeback_centisecs = 10;
+    };
+    assert!(dirty(low) < 1001, "{}", dirty(low));
+}
+
 #[derive(Clone, Debug)]
 enum Op {
     Sweep { file: bool, page: u32, nr: u32, write: bool },

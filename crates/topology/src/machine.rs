@@ -418,7 +418,7 @@ config_enum! {
         None = "none",
         /// Active and inactive lists (`lru_gen/enabled` 0).
         Classic = "classic",
-        /// The multi-generational LRU (`lru_gen/enabled` 7).
+        /// The multi-generational LRU, with the bits of `lru_gen_enabled`.
         Mglru = "mglru",
     }
 }
@@ -430,6 +430,14 @@ config! {
         pub design: Spanned<String> = Spanned::from("memory-protection".to_owned()),
         /// Its settings, as `numalab designs show NAME` lists them.
         pub knobs: Value = Value::empty_table(),
+    }
+}
+
+/// Refuses bits of `lru_gen/enabled` without the first, which turns it on.
+fn lru_gen_runs(bits: &u32) -> Result<(), String> {
+    match bits {
+        1 | 3 | 5 | 7 => Ok(()),
+        _ => Err("must be 1, 3, 5 or 7".to_owned()),
     }
 }
 
@@ -456,11 +464,27 @@ config! {
         pub swappiness: u32 = 60,
         /// What reclaims memory when it runs short.
         pub reclaim: Reclaim = Reclaim::None,
+        /// `lru_gen/enabled`, where `reclaim` is `mglru`: 1, and 2 to walk page tables, and 4 to clear
+        /// accessed bits of page-table pages.
+        #[check(lru_gen_runs)]
+        pub lru_gen_enabled: u32 = 7,
         /// Whose memory goes when several memory cgroups have some to give.
         pub hierarchy: HierarchyChoice = HierarchyChoice::default(),
         /// What becomes of a page at the cold end whose accessed bit is set: the name of a rule, as
         /// `numalab designs` lists it.
         pub mapped_pages: Spanned<String> = Spanned::from("refault-distance".to_owned()),
+        /// `vm.dirty_background_ratio`: per cent of memory from which dirty file pages are written.
+        #[check(in_range(0..=100))]
+        pub dirty_background_ratio: u32 = 10,
+        /// `vm.dirty_ratio`: per cent of memory at which those who dirty file pages wait.
+        #[check(in_range(0..=100))]
+        pub dirty_ratio: u32 = 20,
+        /// `vm.dirty_expire_centisecs`: age from which dirty file pages are written.
+        #[check(in_range(1..=1_000_000))]
+        pub dirty_expire_centisecs: u32 = 3000,
+        /// `vm.dirty_writeback_centisecs`: how often the flusher looks.
+        #[check(in_range(1..=1_000_000))]
+        pub dirty_writeback_centisecs: u32 = 500,
         /// Name of the device that swap is on; left out, the first one of kind `swap`, or none.
         pub swap: Option<Spanned<String>> = None,
         /// Size of swap; left out, the device's capacity. 0 for no swap.

@@ -17,9 +17,6 @@ use super::account::Recorded;
 use super::{Group, Pressure};
 use crate::SimError;
 
-/// `lru_gen/enabled` with all that it can.
-const LRU_GEN_ALL: u64 = 7;
-
 /// The designs of reclaim that the settings of a kernel name, freshly built; `None` means that
 /// problems were recorded in `cx`, all there are.
 pub fn reclaim_designs(
@@ -61,7 +58,7 @@ impl Pressure {
         };
         let storage = machine.devices.iter().find(|device| device.kind == DeviceKind::Storage);
         guest.attach(machine.swap_device().map(disk), storage.map(disk));
-        guest.set_dirty_knobs(dirty_knobs());
+        guest.set_dirty_knobs(dirty_knobs(machine));
         guest.set_zswap_knobs(ZswapKnobs {
             store_ns: machine.costs.zswap_store.0,
             load_ns: machine.costs.zswap_load.0,
@@ -223,7 +220,7 @@ fn batch_of(zone: &Zone) -> u64 {
 fn knobs_of(machine: &Machine) -> Knobs {
     let kernel = &machine.kernel;
     Knobs {
-        lru_gen: if kernel.reclaim == Reclaim::Mglru { LRU_GEN_ALL } else { 0 },
+        lru_gen: if kernel.reclaim == Reclaim::Mglru { kernel.lru_gen_enabled.into() } else { 0 },
         swappiness: kernel.swappiness.into(),
         zone_reclaim_mode: kernel.zone_reclaim_mode.into(),
         ..Knobs::default()
@@ -242,13 +239,15 @@ fn swap_of(machine: &Machine) -> SwapDevice {
     }
 }
 
-/// The kernel's defaults; what is written is on the device at once.
-fn dirty_knobs() -> DirtyKnobs {
+/// What is written is on the device at once.
+fn dirty_knobs(machine: &Machine) -> DirtyKnobs {
+    const NS_PER_CENTISEC: u64 = 10_000_000;
+    let kernel = &machine.kernel;
     DirtyKnobs {
-        background_ratio: 10,
-        ratio: 20,
-        expire_ns: 30_000_000_000,
-        interval_ns: 5_000_000_000,
+        background_ratio: kernel.dirty_background_ratio.into(),
+        ratio: kernel.dirty_ratio.into(),
+        expire_ns: u64::from(kernel.dirty_expire_centisecs) * NS_PER_CENTISEC,
+        interval_ns: u64::from(kernel.dirty_writeback_centisecs) * NS_PER_CENTISEC,
         disk_depth: 128,
         ..DirtyKnobs::default()
     }
