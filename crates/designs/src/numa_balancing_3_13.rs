@@ -67,46 +67,50 @@ impl Design for NumaBalancing313 {
     type Knobs = Knobs;
 
     fn new(knobs: Knobs, machine: &Machine) -> Self {
-        let scan_size = knobs.numa_balancing_scan_size;
-        let rules = Rules {
+        Self(Core::new(rules(&knobs, machine), machine))
+    }
+}
+
+/// The rules of 3.13 with these constants.
+pub(crate) fn rules(knobs: &Knobs, machine: &Machine) -> Rules {
+    let scan_size = knobs.numa_balancing_scan_size;
+    Rules {
+        scan_delay: knobs.numa_balancing_scan_delay,
+        period: PeriodKnobs {
+            min: knobs.numa_balancing_scan_period_min,
+            max: knobs.numa_balancing_scan_period_max,
+            scan_size,
+            max_scan_window: knobs.max_scan_window,
+        },
+        walk: WalkKnobs {
+            filter: VmaFilter::Off,
             scan_delay: knobs.numa_balancing_scan_delay,
-            period: PeriodKnobs {
-                min: knobs.numa_balancing_scan_period_min,
-                max: knobs.numa_balancing_scan_period_max,
-                scan_size,
-                max_scan_window: knobs.max_scan_window,
-            },
-            walk: WalkKnobs {
-                filter: VmaFilter::Off,
-                scan_delay: knobs.numa_balancing_scan_delay,
-                scan_size: scan_size.pages_ceil(),
-                virt_size: base::Pages::MAX,
-                skip_local_if_single: false,
-                skip_nodes: NodeMask::EMPTY,
-                stamp_nodes: NodeMask::EMPTY,
-            },
-            search: SearchKnobs {
-                search: Search::V3_13,
-                imbalance_pct: 100 + u64::from(knobs.imbalance_pct.saturating_sub(100)) / 2,
-                small_imp: 0,
-            },
-            misplacing: Misplacing::Deferred(knobs.numa_balancing_migrate_deferred),
-            adaptation: Adaptation::ByLocality,
-            groups: true,
-            early_passes: 0,
-            active_node_fraction: 3,
-            scan_cost_factor: 0,
-            migrate_retry: knobs.migrate_retry,
-            slow_nodes: NodeMask::EMPTY,
-            promotion: None,
-            rate_limit: Some(RateLimit::new(
-                knobs.migrate_interval,
-                knobs.ratelimit,
-                Cap::Exceeded,
-                machine.nodes.len(),
-            )),
-            tick: Nanos(1_000_000_000 / u64::from(machine.kernel.hz.max(1))),
-        };
-        Self(Core::new(rules, machine))
+            scan_size: scan_size.pages_ceil(),
+            virt_size: base::Pages::MAX,
+            skip_local_if_single: false,
+            skip_nodes: NodeMask::EMPTY,
+            stamp_nodes: NodeMask::EMPTY,
+        },
+        search: SearchKnobs {
+            search: Search::V3_13,
+            imbalance_pct: 100 + u64::from(knobs.imbalance_pct.saturating_sub(100)) / 2,
+            small_imp: 0,
+        },
+        misplacing: Misplacing::Deferred(knobs.numa_balancing_migrate_deferred),
+        adaptation: Adaptation::ByLocality,
+        groups: true,
+        early_passes: 0,
+        active_node_fraction: 3,
+        scan_cost_factor: 0,
+        migrate_retry: knobs.migrate_retry,
+        slow_nodes: NodeMask::EMPTY,
+        promotion: None,
+        rate_limit: Some(RateLimit::new(
+            knobs.migrate_interval,
+            knobs.ratelimit,
+            Cap::Exceeded,
+            machine.nodes.len(),
+        )),
+        tick: Nanos(1_000_000_000 / u64::from(machine.kernel.hz.max(1))),
     }
 }

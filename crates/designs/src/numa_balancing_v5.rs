@@ -16,14 +16,12 @@
 //!
 //! The search for a CPU or a partner ("swaptasks") is that of 3.13 without groups.
 
-use base::{Bytes, Nanos, NodeMask};
+use base::{Bytes, Nanos};
 use topology::Machine;
 
 use crate::Design;
-use crate::numab::{
-    Adaptation, Core, Misplacing, PeriodKnobs, Rules, Search, SearchKnobs, VmaFilter, WalkKnobs,
-};
-use crate::ratelimit::{Cap, RateLimit};
+use crate::numa_balancing_3_13;
+use crate::numab::{Adaptation, Core, Misplacing, Rules};
 
 config::config! {
     /// Constants of the posting, by their sysctl names where they had one.
@@ -71,48 +69,26 @@ impl Design for NumaBalancingV5 {
     type Knobs = Knobs;
 
     fn new(knobs: Knobs, machine: &Machine) -> Self {
-        let scan_size = knobs.numa_balancing_scan_size;
+        let common = numa_balancing_3_13::Knobs {
+            numa_balancing_scan_delay: knobs.numa_balancing_scan_delay,
+            numa_balancing_scan_period_min: knobs.numa_balancing_scan_period_min,
+            numa_balancing_scan_period_max: knobs.numa_balancing_scan_period_max,
+            numa_balancing_scan_size: knobs.numa_balancing_scan_size,
+            max_scan_window: knobs.max_scan_window,
+            migrate_interval: knobs.migrate_interval,
+            ratelimit: knobs.ratelimit,
+            imbalance_pct: knobs.imbalance_pct,
+            migrate_retry: knobs.migrate_retry,
+            ..numa_balancing_3_13::Knobs::default()
+        };
         let rules = Rules {
-            scan_delay: knobs.numa_balancing_scan_delay,
-            period: PeriodKnobs {
-                min: knobs.numa_balancing_scan_period_min,
-                max: knobs.numa_balancing_scan_period_max,
-                scan_size,
-                max_scan_window: knobs.max_scan_window,
-            },
-            walk: WalkKnobs {
-                filter: VmaFilter::Off,
-                scan_delay: knobs.numa_balancing_scan_delay,
-                scan_size: scan_size.pages_ceil(),
-                virt_size: base::Pages::MAX,
-                skip_local_if_single: false,
-                skip_nodes: NodeMask::EMPTY,
-                stamp_nodes: NodeMask::EMPTY,
-            },
-            search: SearchKnobs {
-                search: Search::V3_13,
-                imbalance_pct: 100 + u64::from(knobs.imbalance_pct.saturating_sub(100)) / 2,
-                small_imp: 0,
-            },
             misplacing: Misplacing::TwoStage,
             adaptation: Adaptation::PerFault {
                 backoff: knobs.fault_backoff,
                 reset: knobs.numa_balancing_scan_period_reset,
             },
             groups: false,
-            early_passes: 0,
-            active_node_fraction: 3,
-            scan_cost_factor: 0,
-            migrate_retry: knobs.migrate_retry,
-            slow_nodes: NodeMask::EMPTY,
-            promotion: None,
-            rate_limit: Some(RateLimit::new(
-                knobs.migrate_interval,
-                knobs.ratelimit,
-                Cap::Exceeded,
-                machine.nodes.len(),
-            )),
-            tick: Nanos(1_000_000_000 / u64::from(machine.kernel.hz.max(1))),
+            ..numa_balancing_3_13::rules(&common, machine)
         };
         Self(Core::new(rules, machine))
     }
