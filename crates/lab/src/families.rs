@@ -96,6 +96,16 @@ pub(crate) fn unknown(name: &Spanned<String>) -> Problem {
     }
 }
 
+/// A setting of the kernel for which an entry's design stands already.
+pub(crate) fn set_twice(name: &Spanned<String>, path: &Spanned<String>) -> Problem {
+    Problem::error(format!(
+        "`machine.{path}` is set, and design `{name}` stands for a setting of it"
+    ))
+    .label(path.span, "set here")
+    .label(name.span, "and here")
+    .help("leave one of them out")
+}
+
 /// A rule for mapped pages has no settings.
 pub(crate) fn refuse_knobs(name: &Spanned<String>, knobs: &Value, cx: &mut Cx) {
     let first = knobs.as_table().and_then(|table| table.entries.first());

@@ -359,6 +359,12 @@ impl<'a> Planner<'a> {
             families::refuse_knobs(&entry.design, &knobs, self.cx);
         }
         let (placement, own_knobs, stands_for) = family.resolve(&entry.design, &knobs);
+        for own in &stands_for {
+            let mut others = combination.of(Target::Machine);
+            if let Some(other) = others.find(|other| other.path.value == own.path.value) {
+                self.cx.push(families::set_twice(&entry.design, &other.path));
+            }
+        }
         combination.settings.extend(stands_for);
         let stage = self.stage(&combination);
         if let Some(stage) = &stage {

@@ -184,6 +184,14 @@ fn what_is_wrong_with_designs_of_reclaim_is_told_at_once() {
     ] {
         assert!(text.contains(part), "{part}:\n{text}");
     }
+    let twice = r#"{ design = "low-limit", set = { machine.kernel.hierarchy.design = "soft-limit-own" } },
+        { design = "bind", set = { machine.kernel.hierarchy.design = "soft-limit-own" } }"#;
+    let text = shown(twice, "classic");
+    assert_eq!(text.matches("error:").count(), 1, "{text}");
+    assert!(
+        text.contains("`machine.kernel.hierarchy.design` is set, and design `low-limit`"),
+        "{text}"
+    );
     let text = shown(r#"{ design = "low-limit" }"#, "none");
     assert!(text.contains("Skylake-2S reclaims nothing"), "{text}");
 }
