@@ -37,8 +37,10 @@ fn set_marks(case: &Case, machine: &mut MachineRow) {
     }
     let managed: u64 = machine.zones.iter().map(|zone| zone.managed).sum();
     for zone in &mut machine.zones {
-        let min = min_kib.map_or(zone.marks[0], |kib| kib / 4 * zone.managed / managed.max(1));
-        let gap = (min / 4).max(zone.managed * scale.unwrap_or(10) / 10_000);
+        // More than a zone has means as much as all of it, and no sum runs over.
+        let share = |kib: u64| (kib / 4).min(managed) * zone.managed / managed.max(1);
+        let min = min_kib.map_or(zone.marks[0], share);
+        let gap = (min / 4).max(zone.managed * scale.unwrap_or(10).min(10_000) / 10_000);
         zone.marks = [min, min + gap, min + 2 * gap, min + 3 * gap];
     }
 }

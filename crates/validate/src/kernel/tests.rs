@@ -99,6 +99,11 @@ fn watermarks_follow_the_knobs_of_a_case() {
     let more: Vec<[u64; 4]> =
         marks("# guest: nodes=1 mib=512 cpus=1\nsys /proc/sys/vm/min_free_kbytes 40000\n");
     assert_eq!(more[1], [9676, 12_095, 14_514, 16_933]);
+    let absurd: Vec<[u64; 4]> = marks(&format!(
+        "# guest: nodes=1 mib=512 cpus=1\nsys /proc/sys/vm/min_free_kbytes {}\n",
+        u64::MAX
+    ));
+    assert!(absurd[1][0] > more[1][0] && absurd[1][0] < absurd[1][3]);
 }
 
 #[test]
