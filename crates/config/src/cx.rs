@@ -7,9 +7,11 @@ use crate::decode::FromToml;
 use crate::parse::parse as parse_table;
 use crate::problem::{Problem, Problems};
 use crate::source::{FileId, Span, Spanned};
+use crate::suggest::nearest_file;
 use crate::value::{Kind, Table, Value};
 
-/// Reads a file's text; this crate does no input or output of its own.
+/// Reads a file's text. This crate reads none itself; where one cannot be read it looks for files
+/// of a like name beside it.
 pub type Loader = Box<dyn Fn(&Path) -> io::Result<String>>;
 
 /// The context of decoding. One context may read several files; their problems come together.
@@ -132,7 +134,9 @@ impl Cx {
             }
             Err(error) => {
                 let message = format!("failed to read `{}`: {error}", path.display());
-                self.push(Problem::error(message).label(from, "named here"));
+                let near = nearest_file(path);
+                let problem = Problem::error(message).label(from, "named here");
+                self.push(problem.suggest(near.as_deref()));
                 None
             }
         }

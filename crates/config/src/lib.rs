@@ -138,7 +138,7 @@ pub use schema::{Knob, Schemas, doc_text, json_schema, object_schema, tag_schema
 /// A JSON value, as schemas are made of.
 pub use serde_json::Value as Json;
 pub use source::{FileId, LineColumn, Source, SourceMap, Span, Spanned};
-pub use suggest::did_you_mean;
+pub use suggest::{did_you_mean, nearest_file};
 pub use support::{
     TaggedKind, alternatives, names_schema, one_of_schema, read_name, read_tag, table_of,
     tagged_knobs, unknown_name, with_tag,

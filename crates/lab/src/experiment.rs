@@ -1,10 +1,11 @@
 //! Experiment files: `configs/experiments/*.toml`.
 
 use std::collections::BTreeSet;
+use std::ops::Deref;
 
 use config::{
-    Cx, FromToml, Json, Kind, Problem, Schemas, Span, Spanned, Value, config, not_empty, refuse,
-    wrong_type,
+    Cx, FromToml, Json, Kind, Knob, Problem, Schemas, Span, Spanned, Value, config, not_empty,
+    refuse, wrong_type,
 };
 use serde_json::json;
 
@@ -28,8 +29,9 @@ config! {
         pub baseline: Option<Spanned<String>> = None,
         /// How many (`5` stands for 1 to 5), or which ones.
         pub seeds: Seeds = Seeds::first(1),
-        /// What is compared, in the order in which it is shown.
-        pub designs: Spanned<Vec<Spanned<DesignFile>>>,
+        /// What is compared, in the order in which it is shown: `designs = ["bind", "balancenuma"]`,
+        /// or tables where a design has settings.
+        pub designs: Spanned<Vec<DesignEntry>>,
         /// Settings of the engine.
         pub engine: Spanned<Value> = Value::empty_table().into(),
         /// Settings that differ from the files', by dotted path: `"workload.scale" = 0.1`,
@@ -61,9 +63,55 @@ config! {
 }
 
 impl DesignFile {
+    /// A design as it is, under its own name.
+    fn named(design: Spanned<String>) -> Self {
+        let settings = Spanned::new(Value::empty_table(), design.span);
+        Self { design, label: None, knobs: Value::empty_table(), set: settings }
+    }
+
     /// How it is shown.
     pub fn label(&self) -> &str {
         self.label.as_deref().unwrap_or(&self.design.value)
+    }
+}
+
+/// A design of an experiment: its name alone, or a table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DesignEntry(pub DesignFile);
+
+impl Deref for DesignEntry {
+    type Target = DesignFile;
+
+    fn deref(&self) -> &DesignFile {
+        &self.0
+    }
+}
+
+impl FromToml for DesignEntry {
+    fn from_toml(value: &Value, cx: &mut Cx) -> Option<Self> {
+        match &value.kind {
+            Kind::String(name) => {
+                Some(Self(DesignFile::named(Spanned::new(name.clone(), value.span))))
+            }
+            Kind::Table(_) => DesignFile::from_toml(value, cx).map(Self),
+            _ => wrong_type(value, "the name of a design or a table", cx),
+        }
+    }
+
+    fn to_toml(&self) -> Option<Value> {
+        self.0.to_toml()
+    }
+
+    fn type_name() -> String {
+        format!("name or {}", DesignFile::type_name())
+    }
+
+    fn schema(schemas: &mut Schemas) -> Json {
+        json!({ "oneOf": [String::schema(schemas), DesignFile::schema(schemas)] })
+    }
+
+    fn nested_knobs() -> Vec<Knob> {
+        DesignFile::nested_knobs()
     }
 }
 
@@ -149,5 +197,8 @@ fn experiment(file: &ExperimentFile, _table: Span, cx: &mut Cx) {
 pub fn schema() -> Json {
     let mut schema = config::json_schema::<ExperimentFile>();
     families::add_to(&mut schema, "DesignFile", None);
+    if let Some(name) = schema.pointer_mut("/properties/designs/items/oneOf/0") {
+        name["enum"] = families::names().into();
+    }
     schema
 }

@@ -476,7 +476,9 @@ impl<'a> Planner<'a> {
             Ok(trace) => Some(trace),
             Err(TraceError::Io(error)) => {
                 let message = format!("failed to read the trace: {error}");
-                self.cx.push(Problem::error(message).label(from, "named here"));
+                let near = config::nearest_file(path);
+                let problem = Problem::error(message).label(from, "named here");
+                self.cx.push(problem.suggest(near.as_deref()));
                 None
             }
             Err(error) => {

@@ -147,6 +147,28 @@ fn designs(entries: &str, reclaim: &str) -> Result<lab::Plan, String> {
 }
 
 #[test]
+fn a_design_may_be_given_by_its_name_alone() {
+    let file = |designs: &str| {
+        let text = format!(
+            "name = \"a\"\nmachine = \"a.toml\"\nworkload = \"b.toml\"\ndesigns = [{designs}]\n"
+        );
+        let mut cx = config::Cx::without_files();
+        let file: Option<lab::ExperimentFile> = cx.parse("a.toml", &text);
+        cx.finish(file).map(|(file, _)| file.designs.value).map_err(|problems| problems.to_string())
+    };
+    let named = file(r#""bind", { design = "interleave", label = "spread" }"#).unwrap();
+    assert_eq!(named.iter().map(|entry| entry.label()).collect::<Vec<_>>(), ["bind", "spread"]);
+    let tables = file(r#"{ design = "bind" }"#).unwrap();
+    assert_eq!(named[0].design.value, tables[0].design.value);
+    assert!(file("3").unwrap_err().contains("expected the name of a design or a table"));
+    assert!(file(r#""bind", "bind""#).unwrap_err().contains("two designs are shown as `bind`"));
+    // A name alone is checked, with its place, as one in a table is.
+    let wrong = TEXT.replace(r#"{ design = "first-touch" }"#, r#""frist-touch""#);
+    let problems = parse(&wrong).err().expect("refused").to_string();
+    assert!(problems.contains("did you mean `first-touch`?"), "{problems}");
+}
+
+#[test]
 fn designs_of_reclaim_are_rows_like_others() {
     let entries = r#"{ design = "soft-limit-own", knobs = { skip_from_priority = 12 } },
         { design = "one-access" }, { design = "balancenuma", set = { machine.kernel.reclaim = "mglru" } }"#;
