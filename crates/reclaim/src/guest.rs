@@ -18,6 +18,7 @@ mod mglru;
 mod numa;
 mod outside;
 mod page;
+mod plain;
 mod plug;
 mod process;
 mod readahead;
@@ -35,6 +36,7 @@ mod view;
 mod vmscan;
 mod walk;
 mod writeback;
+mod young;
 mod zone;
 mod zswap;
 

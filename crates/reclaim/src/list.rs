@@ -140,6 +140,35 @@ impl Lists {
         self.len[list.0 as usize] -= nr;
     }
 
+    /// Puts items that are on no list at the fronts of lists, one after the other; mostly several in a
+    /// row go to the same one.
+    #[inline]
+    pub fn push_fronts(&mut self, items: impl Iterator<Item = (List, u32)>) {
+        let (mut to, mut first, mut nr) = (None, 0, 0);
+        for (list, item) in items {
+            debug_assert!(!self.is_listed(item), "item {item} is on a list already");
+            if to != Some(list) {
+                self.end_pushes(to, first, std::mem::take(&mut nr));
+                (to, first) = (Some(list), self.links[list.0 as usize].next);
+            }
+            let node = self.node(item);
+            self.links[node] = Link { next: first, prev: list.0 };
+            self.links[first as usize].prev = node as u32;
+            first = node as u32;
+            nr += 1;
+        }
+        self.end_pushes(to, first, nr);
+    }
+
+    /// The front of a list is `first` after `nr` pushes.
+    #[inline]
+    fn end_pushes(&mut self, list: Option<List>, first: u32, nr: u32) {
+        if let Some(list) = list {
+            self.links[list.0 as usize].next = first;
+            self.len[list.0 as usize] += nr;
+        }
+    }
+
     /// Moves an item to the front of the list that it is on.
     #[inline]
     pub fn rotate(&mut self, list: List, item: u32) {
@@ -344,7 +373,7 @@ impl TaggedLists {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::VecDeque;
+    use std::collections::{BTreeSet, VecDeque};
 
     use proptest::prelude::*;
 
@@ -353,13 +382,14 @@ mod tests {
     const NR_LISTS: u32 = 3;
     const NR_ITEMS: u32 = 12;
 
-    #[derive(Clone, Copy, Debug)]
+    #[derive(Clone, Debug)]
     enum Op {
         PushFront(u32, u32),
         PushBack(u32, u32),
         Del(u32),
         PopBack(u32),
         PopWhile(u32, u32),
+        PushFronts(Vec<(u32, u32)>),
         Rotate(u32),
         Move(u32, u32),
         Splice(u32, u32),
@@ -373,6 +403,7 @@ mod tests {
             item.clone().prop_map(Op::Del),
             list.clone().prop_map(Op::PopBack),
             (list.clone(), 0..NR_ITEMS).prop_map(|(list, nr)| Op::PopWhile(list, nr)),
+            prop::collection::vec((list.clone(), item.clone()), 0..6).prop_map(Op::PushFronts),
             item.clone().prop_map(Op::Rotate),
             (list.clone(), item).prop_map(|(list, item)| Op::Move(list, item)),
             (list.clone(), list).prop_map(|(from, to)| Op::Splice(from, to)),
@@ -418,6 +449,12 @@ mod tests {
                 let expected = slow.split_off(slow.len().saturating_sub(nr as usize));
                 assert!(popped.into_iter().eq(expected.into_iter().rev()));
             }
+            Op::PushFronts(mut items) => {
+                let mut seen = BTreeSet::new();
+                items.retain(|(_, item)| slow.list_of(*item).is_none() && seen.insert(*item));
+                fast.push_fronts(items.iter().map(|(list, item)| (List(*list), *item)));
+                items.iter().for_each(|(list, item)| slow.0[*list as usize].push_front(*item));
+            }
             Op::Splice(from, to) if from != to => {
                 fast.splice_front(List(from), List(to));
                 let mut moved = std::mem::take(&mut slow.0[from as usize]);
@@ -453,7 +490,7 @@ mod tests {
         fn lists_behave_as_deques(ops in prop::collection::vec(op(), 0..100)) {
             let (mut fast, mut slow) = (Lists::new(NR_LISTS, NR_ITEMS), Slow::default());
             for op in ops {
-                apply(op, &mut fast, &mut slow);
+                apply(op.clone(), &mut fast, &mut slow);
                 fast.validate(|item| slow.list_of(item));
                 for (list, items) in slow.0.iter().enumerate() {
                     let list = List(list as u32);

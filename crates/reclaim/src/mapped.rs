@@ -22,7 +22,7 @@ pub use shared_or_text::SharedOrText;
 /// What is known of a page at the cold end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// Mappings whose accessed bit was set.
+    /// Mappings whose accessed bit was set; 2 stands for more.
     pub young: u32,
     /// Whether it was marked as referenced, by an earlier look or by read().
     pub marked: bool,
@@ -58,6 +58,47 @@ pub trait MappedPages: std::fmt::Debug + Send + Sync {
     /// Whether a page that comes back soon enough after its eviction is activated.
     fn activates_refaults(&self) -> bool {
         false
+    }
+}
+
+/// All answers of a rule, asked once: a look at a page is a look into a table.
+#[derive(Clone, Copy, Debug)]
+pub struct Answers {
+    verdicts: [Verdict; 32],
+    /// See [`MappedPages::keeps_executables`].
+    pub keeps_executables: bool,
+    /// See [`MappedPages::activates_refaults`].
+    pub activates_refaults: bool,
+}
+
+impl Answers {
+    /// Asks a rule.
+    pub fn of(rule: &dyn MappedPages) -> Self {
+        let mut verdicts = [Verdict::Keep; 32];
+        for young in 0..=2 {
+            for bits in 0..8 {
+                let [marked, file, executable] = [4, 2, 1].map(|bit| bits & bit != 0);
+                let seen = Seen { young, marked, file, executable };
+                verdicts[Self::place(&seen)] = rule.decide(&seen);
+            }
+        }
+        let (keeps_executables, activates_refaults) =
+            (rule.keeps_executables(), rule.activates_refaults());
+        Self { verdicts, keeps_executables, activates_refaults }
+    }
+
+    #[inline]
+    fn place(seen: &Seen) -> usize {
+        let bits = usize::from(seen.marked) << 2
+            | usize::from(seen.file) << 1
+            | usize::from(seen.executable);
+        (seen.young.min(2) as usize) << 3 | bits
+    }
+
+    /// As [`MappedPages::decide`] of the rule.
+    #[inline]
+    pub fn verdict(&self, seen: &Seen) -> Verdict {
+        self.verdicts[Self::place(seen) % self.verdicts.len()]
     }
 }
 
@@ -101,6 +142,19 @@ mod tests {
         let anon = Seen { young: 1, executable: true, ..Seen::default() };
         assert_eq!(RefaultDistance.decide(&anon), Verdict::Keep);
         assert_eq!(RefaultDistance.decide(&Seen::default()), Verdict::Reclaim);
+    }
+
+    #[test]
+    fn the_table_of_a_rule_says_what_the_rule_says() {
+        for rule in MAPPED_RULES {
+            let rule = (rule.build)();
+            let answers = Answers::of(&*rule);
+            for (young, bits) in (0..4).flat_map(|young| (0..8).map(move |bits| (young, bits))) {
+                let [marked, file, executable] = [1, 2, 4].map(|bit| bits & bit != 0);
+                let seen = Seen { young, marked, file, executable };
+                assert_eq!(answers.verdict(&seen), rule.decide(&seen), "{rule:?} of {seen:?}");
+            }
+        }
     }
 
     #[test]

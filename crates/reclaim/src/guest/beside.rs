@@ -68,6 +68,14 @@ impl Guest {
     /// The running task may lose its CPU here.
     #[inline]
     pub(super) fn resched(&mut self) {
+        let now = self.now;
+        if !self.nodes.iter().all(|kswapd| kswapd.is_idle(now)) {
+            self.resched_to_kswapd();
+        }
+    }
+
+    #[inline(never)]
+    fn resched_to_kswapd(&mut self) {
         if self.kswapd_runs || self.outside.attached {
             return;
         }

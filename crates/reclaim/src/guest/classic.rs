@@ -3,10 +3,12 @@
 //! After Linux 6.12 with lru_gen off. Left out: what large folios other than huge pages change.
 
 use super::engine::{Engine, Shrinking};
-use super::lru::Cold;
+use super::lru::Above;
 use super::shadow::Shadow;
+use super::shrink::{BUSY, Verdicts, decide};
 use super::stat::{ACTIVATE, REFAULT, RESTORE, SCAN_TYPE, STEAL_TYPE, Stat};
-use super::state::{Folio, Guest, flag};
+use super::state::flag::{DIRTY, SWAPBACKED};
+use super::state::{Folio, Guest, Lruvec, flag};
 use super::vmscan::ScanControl;
 
 /// Pages taken at once.
@@ -30,7 +32,7 @@ impl Engine for Classic {
     }
 
     fn insert_batch(&self, guest: &mut Guest, folios: &[u32]) {
-        guest.classic_insert_batch(folios);
+        guest.classic_insert_batch(folios, |_| true);
     }
 
     fn remove(&self, guest: &mut Guest, folio: u32, _reclaiming: bool) {
@@ -52,14 +54,22 @@ impl Engine for Classic {
         }
     }
 
-    fn evict(&self, guest: &mut Guest, folio: u32, target: u16) -> u64 {
-        let record = guest.folios[folio];
-        let node = guest.zones[record.zone as usize].node;
-        let lruvec = guest.lruvec(target, node);
-        let value = guest.lruvecs[lruvec].age;
-        guest.age(lruvec, u64::from(record.nr));
-        let workingset = record.has(flag::WORKINGSET);
-        Shadow { memcg: target, node, workingset, value }.pack()
+    #[inline]
+    fn evict(
+        &self,
+        lruvecs: &mut [Lruvec],
+        folio: &Folio,
+        _own: usize,
+        target: usize,
+        before: u64,
+    ) -> u64 {
+        let Lruvec { memcg, node, age, .. } = lruvecs[target];
+        let workingset = folio.has(flag::WORKINGSET);
+        Shadow { memcg, node: node as usize, workingset, value: age + before }.pack()
+    }
+
+    fn evicted(&self, guest: &mut Guest, target: usize, pages: u64) {
+        guest.age(target, pages);
     }
 
     fn refault(&self, guest: &mut Guest, folio: u32, shadow: u64) {
@@ -75,7 +85,7 @@ impl Engine for Classic {
             workingset += size[1] + if kind == 1 { size[0] } else { 0 };
         }
         let gone = guest.memcgs[shadow.memcg as usize].is_offline;
-        if gone || distance > workingset || !guest.mapped_pages.activates_refaults() {
+        if gone || distance > workingset || !guest.mapped_pages.activates_refaults {
             return;
         }
         guest.folios.set(folio, flag::ACTIVE);
@@ -126,6 +136,25 @@ impl Engine for Classic {
         false
     }
 
+    fn judge(
+        &self,
+        guest: &mut Guest,
+        control: &ScanControl,
+        batch: &[u32],
+        verdicts: &mut Verdicts,
+    ) {
+        if !control.may_unmap {
+            return;
+        }
+        let rule = guest.mapped_pages;
+        let plain = |folio: &Folio| !folio.has(BUSY) && folio.flags & (DIRTY | SWAPBACKED) != DIRTY;
+        guest.take_young_of(batch, control.target, plain, |place, folio, young, executable| {
+            if let Some(verdict) = verdicts.get_mut(place) {
+                *verdict = Some(decide(&rule, folio, young, executable));
+            }
+        });
+    }
+
     fn references(&self, guest: &mut Guest, control: &ScanControl, folio: u32) -> u32 {
         guest.take_young(folio, control.target)
     }
@@ -136,29 +165,6 @@ impl Engine for Classic {
 }
 
 impl Guest {
-    /// Clears the accessed bits of all mappings of a folio and counts those that were set.
-    #[inline(always)]
-    pub(super) fn take_young(&mut self, folio: u32, target: u16) -> u32 {
-        let Folio { object, index, mapped, .. } = self.folios[folio];
-        if mapped == 0 {
-            return 0;
-        }
-        if let [only] = self.objects[object as usize].vmas[..] {
-            return u32::from(self.clear_young_for(target, only as usize, index as usize));
-        }
-        self.take_young_of_all(object as usize, index as usize, target)
-    }
-
-    #[inline(never)]
-    fn take_young_of_all(&mut self, object: usize, index: usize, target: u16) -> u32 {
-        let mut young = 0;
-        for place in 0..self.objects[object].vmas.len() {
-            let vma = self.objects[object].vmas[place] as usize;
-            young += u32::from(self.clear_young_for(target, vma, index));
-        }
-        young
-    }
-
     pub(super) fn count_activation(&mut self, lruvec: usize, kind: usize) {
         self.upward_lruvecs(lruvec, |lruvec| lruvec.activated[kind] += 1);
     }
@@ -274,22 +280,21 @@ fn shrink_inactive(
     let memcg = guest.memcg_of_lruvec(lruvec);
     guest.finish_writes();
     guest.drain(guest.cpu);
-    let (looked, nr_taken, mut taken) = isolate(guest, control, lruvec, kind, nr);
-    guest.warm_batch(&taken);
+    let (taken, nr_taken, passed) =
+        guest.take_cold((lruvec, kind * 2), nr, control.class, flag::ISOLATED, Above::Pass);
+    let looked = nr_taken + passed;
     guest.count_scan(control, memcg, Stat::pgscan_kswapd, SCAN_TYPE[kind], looked);
     control.scanned += looked;
-    let outcome = guest.shrink_folios(control, &taken);
+    let outcome = guest.shrink_folios(&Classic, control, &taken);
     let mut rotated = 0;
-    taken.retain(|folio| {
-        let record = &mut guest.folios[*folio];
-        let stays = record.has(flag::ISOLATED);
-        record.flags &= !flag::ISOLATED;
-        if stays && record.has(flag::ACTIVE) && !record.has(flag::MLOCKED) {
-            rotated += u64::from(record.nr);
+    guest.classic_insert_batch(&taken, |folio| {
+        let stays = folio.has(flag::ISOLATED);
+        folio.flags &= !flag::ISOLATED;
+        if stays && folio.flags & (flag::ACTIVE | flag::MLOCKED) == flag::ACTIVE {
+            rotated += u64::from(folio.nr);
         }
         stays
     });
-    guest.classic_insert_batch(&taken);
     if rotated > 0 {
         guest.age(lruvec, rotated);
     }
@@ -302,31 +307,6 @@ fn shrink_inactive(
     outcome.freed
 }
 
-/// Takes folios off the tail of an inactive list; gives pages looked at, pages taken, folios.
-fn isolate(
-    guest: &mut Guest,
-    control: &ScanControl,
-    lruvec: usize,
-    kind: usize,
-    nr: u64,
-) -> (u64, u64, Vec<u32>) {
-    let (mut looked, mut scanned) = (0, 0);
-    let most = control.class;
-    let taken = guest.take_cold(lruvec, kind * 2, |folio, class| {
-        if scanned >= nr {
-            return Cold::Stop;
-        }
-        looked += u64::from(folio.nr);
-        if class > most {
-            return Cold::Pass;
-        }
-        scanned += u64::from(folio.nr);
-        folio.flags |= flag::ISOLATED;
-        Cold::Take
-    });
-    (looked, scanned, taken)
-}
-
 /// Moves pages from the tail of an active list to the inactive one.
 fn shrink_active(
     guest: &mut Guest,
@@ -337,34 +317,26 @@ fn shrink_active(
 ) {
     let memcg = guest.memcg_of_lruvec(lruvec);
     guest.drain(guest.cpu);
-    let mut pages = 0;
-    let taken = guest.take_cold(lruvec, kind * 2 + 1, |folio, class| {
-        if pages >= nr || class > control.class {
-            return Cold::Stop;
-        }
-        pages += u64::from(folio.nr);
-        Cold::Take
-    });
+    let (taken, pages, _) =
+        guest.take_cold((lruvec, kind * 2 + 1), nr, control.class, 0, Above::Stop);
     guest.count_memcg(memcg, Stat::pgrefill, pages);
     if control.is_root() {
         guest.vm[Stat::pgrefill] += pages;
     }
     let (mut rotated, mut stayed) = (0, 0);
-    let keeps_text = guest.mapped_pages.keeps_executables();
-    for folio in taken.iter().copied() {
-        let young = guest.take_young(folio, control.target) > 0;
-        let record = &mut guest.folios[folio];
-        if young {
-            rotated += u64::from(record.nr);
-            let text = guest.objects[record.object as usize].executable && record.kind() == 1;
-            if text && keeps_text {
-                stayed += u64::from(record.nr);
-                continue;
+    let keeps_text = guest.mapped_pages.keeps_executables;
+    let all = |_: &Folio| true;
+    guest.take_young_of(&taken, control.target, all, |_, folio, young, executable| {
+        if young > 0 {
+            rotated += u64::from(folio.nr);
+            if executable && folio.kind() == 1 && keeps_text {
+                stayed += u64::from(folio.nr);
+                return;
             }
         }
-        record.flags = record.flags & !flag::ACTIVE | flag::WORKINGSET;
-    }
-    guest.classic_insert_batch(&taken);
+        folio.flags = folio.flags & !flag::ACTIVE | flag::WORKINGSET;
+    });
+    guest.classic_insert_batch(&taken, |_| true);
     guest.batch = taken;
     if stayed > 0 {
         guest.age(lruvec, stayed);

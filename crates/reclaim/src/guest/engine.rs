@@ -1,6 +1,7 @@
 //! What a reclaim engine is to the rest of the guest.
 
-use super::state::Guest;
+use super::shrink::Verdicts;
+use super::state::{Folio, Guest, Lruvec};
 use super::vmscan::ScanControl;
 
 /// A lruvec that is being reclaimed, between two batches.
@@ -34,8 +35,18 @@ pub(super) trait Engine: std::fmt::Debug + Sync {
     fn remove(&self, guest: &mut Guest, folio: u32, reclaiming: bool);
     /// A read() or write() of the folio.
     fn mark_accessed(&self, guest: &mut Guest, folio: u32);
-    /// What to remember of an evicted folio; `target` is the group that is reclaimed.
-    fn evict(&self, guest: &mut Guest, folio: u32, target: u16) -> u64;
+    /// What to remember of a folio of the lruvec `own`, evicted by reclaim of the lruvec `target` (or one
+    /// above it) after `before` other pages of a batch.
+    fn evict(
+        &self,
+        lruvecs: &mut [Lruvec],
+        folio: &Folio,
+        own: usize,
+        target: usize,
+        before: u64,
+    ) -> u64;
+    /// A batch evicted so many pages for the lruvec `target`.
+    fn evicted(&self, _guest: &mut Guest, _target: usize, _pages: u64) {}
     /// A folio came back whose eviction left `shadow`.
     fn refault(&self, guest: &mut Guest, folio: u32, shadow: u64);
     /// Begins to take from a lruvec at the priority of `control`.
@@ -48,6 +59,8 @@ pub(super) trait Engine: std::fmt::Debug + Sync {
         let mut shrinking = self.begin(guest, control, lruvec);
         while self.step(guest, control, &mut shrinking) {}
     }
+    /// Decides about those folios of a batch that the bits in their page tables decide about alone.
+    fn judge(&self, _: &mut Guest, _: &ScanControl, _batch: &[u32], _: &mut Verdicts) {}
     /// Looks at a mapped folio's accessed bits, clears them and says how many were set.
     fn references(&self, guest: &mut Guest, control: &ScanControl, folio: u32) -> u32;
     /// Whether it keeps generations.

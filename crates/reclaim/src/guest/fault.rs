@@ -44,17 +44,23 @@ impl Guest {
     fn touch_present(&mut self, vma: usize, pages: &mut &[u32], write: bool) -> Option<u32> {
         let mapping = &mut self.vmas[vma];
         let (ptes, regions) = (&mut mapping.ptes[..], &mut mapping.region_young[..]);
-        let faults = |entry: u8| entry & pte::PRESENT == 0 || write && entry & pte::PROTECTED != 0;
+        // Only walks of page tables, which the classic engine has none of, ask for regions.
+        let regions = if self.is_mglru { regions } else { &mut [] };
+        let faulting = if write { pte::PRESENT | pte::PROTECTED } else { pte::PRESENT };
         let mut done = pages.len();
         for (place, page) in pages.iter().map(|page| *page as usize).enumerate() {
-            let entry = ptes[page];
-            if faults(entry) {
+            let entry = &mut ptes[page];
+            if *entry & (faulting | pte::HUGE) == pte::PRESENT {
+                *entry |= pte::YOUNG;
+            } else if *entry & faulting == pte::PRESENT {
+                ptes[page & !(HUGE - 1)] |= pte::YOUNG;
+            } else {
                 done = place;
                 break;
             }
-            let head = if entry & pte::HUGE != 0 { page & !(HUGE - 1) } else { page };
-            ptes[head] |= pte::YOUNG;
-            regions[page >> 9] = true;
+            if let Some(region) = regions.get_mut(page >> 9) {
+                *region = true;
+            }
         }
         let fault = pages.get(done).copied();
         let touched = done + usize::from(fault.is_some());
@@ -64,20 +70,26 @@ impl Guest {
     }
 
     /// Reads what the touches of a block will need; the value only keeps the reads alive.
-    #[inline]
+    #[inline(never)]
     fn warm(&self, vma: u32, pages: &[u32]) -> u32 {
         let vma = &self.vmas[vma as usize];
         let (ptes, object) = (&vma.ptes[..], &self.objects[vma.object as usize]);
         let (slots, leaves) = (&object.pages[..], &object.leaves[..]);
-        let mut seen = pages.iter().fold(0, |seen, page| seen ^ u32::from(ptes[*page as usize]));
-        for page in pages.iter().map(|page| *page as usize) {
-            if ptes[page] & pte::PRESENT == 0 {
-                seen ^= slots[page].bits();
-                match leaves.get(page / 64) {
-                    Some(leaf) => seen ^= u32::from(leaf.pages),
-                    None => seen ^= self.swap.warm(slots[page].swap()),
-                }
-            }
+        // Which pages are absent nobody can predict, so they are noted without a branch: as bits, the
+        // last page's on top.
+        let mut absent = 0u64;
+        for page in pages {
+            absent = absent >> 1 | u64::from(!ptes[*page as usize] & pte::PRESENT) << (BLOCK - 1);
+        }
+        absent >>= BLOCK - pages.len();
+        let mut seen = 0;
+        while absent != 0 {
+            let page = pages[absent.trailing_zeros() as usize] as usize;
+            absent &= absent - 1;
+            seen ^= match leaves.get(page / 64) {
+                Some(leaf) => slots[page].bits() ^ u32::from(leaf.pages),
+                None => self.swap.warm(slots[page].swap()),
+            };
         }
         seen
     }
@@ -107,6 +119,7 @@ impl Guest {
         }
     }
 
+    #[inline(never)]
     fn fault(&mut self, cpu: usize, vma: usize, index: u32, write: bool) {
         self.fault_of(self.vmas[vma].proc, cpu, vma, index, write);
     }
@@ -214,8 +227,7 @@ impl Guest {
     /// Allocates, charges and places a new anonymous or shmem page; it is on no list yet.
     fn new_page(&mut self, memcg: u16, vma: usize, index: u32, nr: u16) -> Option<u32> {
         let object = self.vmas[vma].object;
-        let place = self.vmas[vma].offset + u64::from(index);
-        let zone = self.alloc_zone(self.vmas[vma].policy, place, nr > 1)?;
+        let zone = self.alloc_zone(vma, index, nr > 1)?;
         if !self.charge(memcg, u64::from(nr)) {
             self.free_to_zone(zone, u64::from(nr));
             return None;
@@ -239,9 +251,14 @@ impl Guest {
         flags: u16,
     ) -> u32 {
         let zone = zone as u8;
-        let folio =
-            self.folios.alloc(Folio { object, index, zone, memcg, nr, flags, ..Folio::UNLISTED });
-        self.lists.grow(folio + 1);
+        let folio = self.folios.take_free().unwrap_or_else(|| {
+            let folio = self.folios.push();
+            self.lists.grow(folio + 1);
+            folio
+        });
+        let record = &mut self.folios[folio];
+        let queued = record.queued;
+        *record = Folio { object, index, zone, memcg, nr, flags, queued, ..Folio::UNLISTED };
         self.note_resident(folio, i64::from(nr));
         folio
     }
@@ -272,8 +289,7 @@ impl Guest {
     pub(super) fn read_file_page(&mut self, memcg: u16, vma: usize, index: u32) -> Option<u32> {
         self.reads_cache = true;
         let object = self.vmas[vma].object;
-        let place = self.vmas[vma].offset + u64::from(index);
-        let zone = self.alloc_zone(self.vmas[vma].policy, place, false)?;
+        let zone = self.alloc_zone(vma, index, false)?;
         if !self.charge(memcg, 1) {
             self.free_to_zone(zone, 1);
             return None;

@@ -82,7 +82,23 @@ impl Folio {
         if self.has(flag::UNEVICTABLE) {
             return UNEVICTABLE_LIST;
         }
+        self.evictable_list()
+    }
+
+    /// The same of one that is not unevictable.
+    #[inline]
+    pub(super) fn evictable_list(&self) -> usize {
         self.kind() * 2 + usize::from(self.has(flag::ACTIVE))
+    }
+
+    /// Makes it unevictable if it is locked, evictable if not.
+    #[inline]
+    pub(super) fn set_evictable(&mut self) {
+        self.flags = if self.has(flag::MLOCKED) {
+            self.flags & !flag::ACTIVE | flag::UNEVICTABLE
+        } else {
+            self.flags & !flag::UNEVICTABLE
+        };
     }
 }
 
@@ -110,16 +126,17 @@ impl IndexMut<u32> for Folios {
 }
 
 impl Folios {
-    /// A record with these contents.
+    /// A record that is free, if there is one.
     #[inline]
-    pub(super) fn alloc(&mut self, new: Folio) -> u32 {
-        let Some(folio) = self.free.pop() else {
-            self.all.push(new);
-            return self.all.len() as u32 - 1;
-        };
-        let queued = self[folio].queued;
-        self[folio] = Folio { queued, ..new };
-        folio
+    pub(super) fn take_free(&mut self) -> Option<u32> {
+        self.free.pop()
+    }
+
+    /// A record more.
+    #[inline(never)]
+    pub(super) fn push(&mut self) -> u32 {
+        self.all.push(Folio::UNLISTED);
+        self.all.len() as u32 - 1
     }
 
     pub(super) fn get(&self, folio: u32) -> Option<&Folio> {

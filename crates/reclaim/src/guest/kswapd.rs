@@ -32,6 +32,14 @@ pub(super) struct Kswapd {
     pub(super) turn: super::beside::Turn,
 }
 
+impl Kswapd {
+    /// Whether it has nothing to do before some later time, if ever.
+    #[inline]
+    pub(super) fn is_idle(&self, now: u64) -> bool {
+        self.pending.is_none() && self.run.is_none() && self.nap_until.is_none_or(|due| now < due)
+    }
+}
+
 #[cfg(test)]
 impl Kswapd {
     /// One that was given up.

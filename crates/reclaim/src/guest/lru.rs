@@ -1,19 +1,17 @@
 //! Per-CPU batches in front of the lists, and the classic lists themselves.
 
 use super::stat::Stat;
-use super::state::{Folio, Guest, OFF, UNEVICTABLE_LIST, flag};
+use super::state::{Folio, Guest, Lruvec, OFF, UNEVICTABLE_LIST, flag};
 use super::zone::Zone;
 use crate::list::List;
 
 /// Folios in a batch.
 const BATCH: usize = 31;
 
-/// What becomes of a folio at the cold end of a list.
+/// What becomes of a folio at the cold end of a list that is in a higher zone than asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cold {
-    /// It is taken.
-    Take,
-    /// It is passed over.
+pub(super) enum Above {
+    /// It goes to the hot end.
     Pass,
     /// It stays, and so does all behind it.
     Stop,
@@ -83,12 +81,11 @@ impl Guest {
     /// Puts a folio on its list, the unevictable one if it is locked.
     #[inline]
     pub(super) fn insert_evictable(&mut self, folio: u32) {
-        let flags = &mut self.folios[folio].flags;
-        if *flags & flag::MLOCKED != 0 {
-            *flags = *flags & !flag::ACTIVE | flag::UNEVICTABLE;
+        let record = &mut self.folios[folio];
+        record.set_evictable();
+        if record.has(flag::UNEVICTABLE) {
             self.classic_insert(folio, false);
         } else {
-            *flags &= !flag::UNEVICTABLE;
             let engine = self.engine;
             engine.insert(self, folio, false);
         }
@@ -146,43 +143,42 @@ impl Guest {
         self.resize(lruvec, list, class, nr);
     }
 
-    /// As [`insert_evictable`](Self::insert_evictable) with the classic engine, for a batch, which is
-    /// mostly of one lruvec.
-    pub(super) fn classic_insert_batch(&mut self, batch: &[u32]) {
+    /// As [`insert_evictable`](Self::insert_evictable) with the classic engine, for those of a batch,
+    /// which is mostly of one lruvec, that are `wanted`.
+    #[inline(never)]
+    pub(super) fn classic_insert_batch(
+        &mut self,
+        batch: &[u32],
+        mut wanted: impl FnMut(&mut Folio) -> bool,
+    ) {
         let nr_nodes = self.nodes.len();
+        let Self { folios, zones, lruvecs, node_size, .. } = self;
         // The root's lists, until the first folio says where it belongs.
-        let (mut at, mut place, mut head) = ((u16::MAX, 0), (0, 0, 0), 0);
+        let (mut memcg, mut zone, mut place, mut head) = (u16::MAX, 0, (0, 0, 0), 0);
         let mut grown = [0; 5];
-        for folio in batch {
-            let record = &mut self.folios[*folio];
-            if record.has(flag::MLOCKED) {
-                record.flags = record.flags & !flag::ACTIVE | flag::UNEVICTABLE;
-            } else {
-                record.flags &= !flag::UNEVICTABLE;
+        self.lists.push_fronts(batch.iter().filter_map(|folio| {
+            let record = &mut folios[*folio];
+            if !wanted(record) {
+                return None;
             }
-            let list = record.classic_list();
+            let list = if record.has(flag::MLOCKED | flag::UNEVICTABLE) {
+                record.set_evictable();
+                record.classic_list()
+            } else {
+                record.evictable_list()
+            };
             record.on = list as u8;
-            let Folio { memcg, zone, nr, .. } = *record;
-            if at != (memcg, zone) {
-                self.resize_lists(place, std::mem::take(&mut grown));
-                at = (memcg, zone);
-                let Zone { node, class, .. } = self.zones[zone as usize];
+            if record.memcg != memcg || record.zone != zone {
+                resize_lists(lruvecs, node_size, place, std::mem::take(&mut grown));
+                (memcg, zone) = (record.memcg, record.zone);
+                let Zone { node, class, .. } = zones[zone as usize];
                 place = (memcg as usize * nr_nodes + node, node, class);
                 head = Self::list(place.0, 0).0;
             }
-            grown[list] += i64::from(nr);
-            self.lists.push_front(List(head + list as u32), *folio);
-        }
-        self.resize_lists(place, grown);
-    }
-
-    /// Changes the sizes of a lruvec's lists; `place` is the lruvec, its node, and the zone's class.
-    fn resize_lists(&mut self, (lruvec, node, class): (usize, usize, usize), by: [i64; 5]) {
-        let (sizes, node) = (&mut self.lruvecs[lruvec].size, &mut self.node_size[node]);
-        for (list, by) in by.into_iter().enumerate() {
-            sizes[list][class] += by;
-            node[list] += by;
-        }
+            grown[list] += i64::from(record.nr);
+            Some((List(head + list as u32), *folio))
+        }));
+        resize_lists(&mut self.lruvecs, &mut self.node_size, place, grown);
     }
 
     /// Takes a folio off its classic list.
@@ -197,42 +193,53 @@ impl Guest {
         self.resize(lruvec, list, class, -nr);
     }
 
-    /// Takes folios off the cold end of a classic list into a batch, until `decide`, which sees a
-    /// folio and its zone's class, wants no more. Those passed over go to the hot end.
-    #[inline]
+    /// Takes folios of at least `want` pages off the cold end of a classic list and sets `flags`; gives
+    /// them, their pages, and the pages of zones above `class` that were met, as `above` says.
+    #[inline(never)]
     pub(super) fn take_cold(
         &mut self,
-        lruvec: usize,
-        list: usize,
-        mut decide: impl FnMut(&mut Folio, usize) -> Cold,
-    ) -> Vec<u32> {
+        (lruvec, list): (usize, usize),
+        want: u64,
+        class: usize,
+        flags: u16,
+        above: Above,
+    ) -> (Vec<u32>, u64, u64) {
         let mut taken = std::mem::take(&mut self.batch);
         taken.clear();
-        let mut passed = Vec::new();
-        let mut gone = [0; 3];
+        let (mut passed, mut passed_pages, mut pages, mut gone) = (Vec::new(), 0, 0, [0; 4]);
         let (folios, zones) = (&mut self.folios, &self.zones);
+        let (mut zone, mut zone_class, mut counted) = (u8::MAX, 0, 0);
         let heads = Self::list(lruvec, list);
         self.lists.pop_back_while(heads, |folio| {
-            let record = &mut folios[folio];
-            let class = zones[record.zone as usize].class;
-            match decide(record, class) {
-                Cold::Take => {
-                    record.on = OFF;
-                    gone[class] += i64::from(record.nr);
-                    taken.push(folio);
-                }
-                Cold::Pass => passed.push(folio),
-                Cold::Stop => return false,
+            if pages >= want {
+                return false;
             }
+            let record = &mut folios[folio];
+            if record.zone != zone {
+                gone[zone_class] += pages - std::mem::replace(&mut counted, pages);
+                zone = record.zone;
+                zone_class = zones[zone as usize].class % gone.len();
+            }
+            let nr = u64::from(record.nr);
+            if zone_class > class {
+                passed_pages += nr;
+                passed.push(folio);
+                return above == Above::Pass;
+            }
+            record.on = OFF;
+            record.flags |= flags;
+            pages += nr;
+            taken.push(folio);
             true
         });
-        for folio in passed {
-            self.lists.push_front(heads, folio);
+        gone[zone_class] += pages - counted;
+        if above == Above::Pass {
+            passed.into_iter().for_each(|folio| self.lists.push_front(heads, folio));
         }
         for (class, nr) in gone.into_iter().enumerate().filter(|(_, nr)| *nr > 0) {
-            self.resize(lruvec, list, class, -nr);
+            self.resize(lruvec, list, class, -(nr as i64));
         }
-        taken
+        (taken, pages, passed_pages)
     }
 
     /// Takes a folio off whatever list it is on.
@@ -254,5 +261,20 @@ impl Guest {
                 cpu.rotate.retain(|other| *other != folio);
             }
         }
+    }
+}
+
+/// Changes the sizes of a lruvec's lists; `place` is the lruvec, its node, and the zone's class.
+#[inline(never)]
+fn resize_lists(
+    lruvecs: &mut [Lruvec],
+    node_size: &mut [[i64; 5]],
+    (lruvec, node, class): (usize, usize, usize),
+    by: [i64; 5],
+) {
+    let (sizes, node) = (&mut lruvecs[lruvec].size, &mut node_size[node]);
+    for (list, by) in by.into_iter().enumerate() {
+        sizes[list][class] += by;
+        node[list] += by;
     }
 }

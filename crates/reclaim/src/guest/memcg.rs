@@ -69,19 +69,14 @@ impl Guest {
             *held -= nr;
             return true;
         }
-        let room = self.room(memcg);
-        if room < nr {
-            return self.charge_full(memcg, nr);
-        }
-        if room < STOCK || nr >= STOCK {
-            let mut is_over_high = false;
-            self.upward(memcg, |guest, index| {
-                let group = &mut guest.memcgs[index as usize];
-                group.usage += nr;
-                is_over_high |= group.usage > group.high;
-            });
+        let (room, is_over_high) = self.add(memcg, nr);
+        if room >= nr && (room < STOCK || nr >= STOCK) {
             self.over_high += if is_over_high { nr } else { 0 };
             return true;
+        }
+        self.uncharge_counter(memcg, nr);
+        if room < nr {
+            return self.charge_full(memcg, nr);
         }
         self.add(memcg, STOCK);
         self.refill_stock(memcg, STOCK - nr);
@@ -89,22 +84,19 @@ impl Guest {
         true
     }
 
-    /// Pages that a group and those above it may still be charged.
+    /// Adds to a group's usage and to those above it; gives how many pages they had room for before, and
+    /// whether one is over its memory.high now.
     #[inline]
-    fn room(&self, memcg: u16) -> u64 {
-        let (mut room, mut at) = (u64::MAX, Some(memcg));
+    fn add(&mut self, memcg: u16, nr: u64) -> (u64, bool) {
+        let (mut room, mut is_over_high, mut at) = (u64::MAX, false, Some(memcg));
         while let Some(index) = at {
-            let group = &self.memcgs[index as usize];
+            let group = &mut self.memcgs[index as usize];
             room = room.min(group.max.saturating_sub(group.usage));
+            group.usage += nr;
+            is_over_high |= group.usage > group.high;
             at = group.parent;
         }
-        room
-    }
-
-    /// Adds to a group's usage and to those above it.
-    #[inline]
-    fn add(&mut self, memcg: u16, nr: u64) {
-        self.upward(memcg, |guest, index| guest.memcgs[index as usize].usage += nr);
+        (room, is_over_high)
     }
 
     /// As [`charge`](Self::charge), where a limit is met.

@@ -9,7 +9,7 @@ mod evict;
 use super::engine::{Engine, Shrinking};
 use super::shadow::Shadow;
 use super::stat::{ACTIVATE, REFAULT, RESTORE};
-use super::state::{Guest, OFF, flag};
+use super::state::{Folio, Guest, Lruvec, OFF, flag};
 use super::vmscan::ScanControl;
 use super::zone::Zone;
 use aging::{age, look_around, should_age};
@@ -91,16 +91,20 @@ impl Engine for Mglru {
         }
     }
 
-    fn evict(&self, guest: &mut Guest, folio: u32, _target: u16) -> u64 {
-        let lruvec = guest.lruvec_of(folio);
-        let kind = guest.folios.kind(folio);
-        let used = used(guest, folio);
-        let nr = u64::from(guest.folios[folio].nr);
-        let lrugen = &mut guest.lruvecs[lruvec].generations;
-        lrugen.evicted[kind][tier(used)] += nr;
+    #[inline]
+    fn evict(
+        &self,
+        lruvecs: &mut [Lruvec],
+        folio: &Folio,
+        own: usize,
+        _target: usize,
+        _before: u64,
+    ) -> u64 {
+        let Lruvec { memcg, node, generations: lrugen, .. } = &mut lruvecs[own];
+        let (kind, used) = (folio.kind(), used(folio));
+        lrugen.evicted[kind][tier(used)] += u64::from(folio.nr);
         let value = lrugen.min_seq[kind] << 2 | u64::from(used.saturating_sub(1));
-        let memcg = guest.folios[folio].memcg;
-        Shadow { memcg, node: guest.node_of(folio), workingset: used > 0, value }.pack()
+        Shadow { memcg: *memcg, node: *node as usize, workingset: used > 0, value }.pack()
     }
 
     fn refault(&self, guest: &mut Guest, folio: u32, shadow: u64) {
@@ -160,8 +164,8 @@ impl Engine for Mglru {
 }
 
 /// Accesses that the tiers go by.
-fn used(guest: &Guest, folio: u32) -> u32 {
-    u32::from(guest.folios[folio].refs) + u32::from(guest.folios.has(folio, flag::WORKINGSET))
+fn used(folio: &Folio) -> u32 {
+    u32::from(folio.refs) + u32::from(folio.has(flag::WORKINGSET))
 }
 
 impl Guest {

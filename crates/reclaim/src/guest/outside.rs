@@ -120,16 +120,21 @@ pub(super) struct Outside {
 
 impl Outside {
     fn is_young(&self, vma: usize, index: usize, entry: u8) -> bool {
-        self.range(index, entry).is_some_and(|pages| self.any(vma, pages, Pte::YOUNG))
+        Self::range(index, entry).is_some_and(|pages| self.any(vma, pages, Pte::YOUNG))
+    }
+
+    /// The simulator's entries of a mapping; none where nobody lent some.
+    #[inline]
+    pub(super) fn lent(&mut self, vma: usize) -> &mut [Pte] {
+        self.tables.0.get_mut(vma).map_or(&mut [], |space| &mut space.ptes[..])
     }
 
     /// Clears the accessed bits that an entry stands for and says whether one was set.
-    #[inline(never)]
-    fn clear_young(&mut self, vma: usize, index: usize, entry: u8) -> bool {
-        let Some(pages) = self.range(index, entry) else { return false };
-        let Some(space) = self.tables.0.get_mut(vma) else { return false };
+    #[inline]
+    pub(super) fn take_lent(lent: &mut [Pte], index: usize, entry: u8) -> bool {
+        let Some(pages) = Self::range(index, entry) else { return false };
         let mut young = false;
-        for pte in space.ptes.get_mut(pages).into_iter().flatten() {
+        for pte in lent.get_mut(pages).into_iter().flatten() {
             young |= pte.has(Pte::YOUNG);
             *pte = pte.without(Pte::YOUNG);
         }
@@ -138,7 +143,7 @@ impl Outside {
 
     /// Pages whose bits an entry stands for: the first one of a huge page for all of it, the others
     /// for none.
-    fn range(&self, index: usize, entry: u8) -> Option<Range<usize>> {
+    fn range(index: usize, entry: u8) -> Option<Range<usize>> {
         match entry & pte::HUGE {
             0 => Some(index..index + 1),
             _ if index.is_multiple_of(HUGE) => Some(index..index + HUGE),
@@ -325,7 +330,7 @@ impl Guest {
             return false;
         }
         *entry = old & !pte::YOUNG;
-        let lent = self.outside.attached && self.outside.clear_young(vma, index, old);
+        let lent = Outside::take_lent(self.outside.lent(vma), index, old);
         lent || old & pte::YOUNG != 0
     }
 

@@ -226,7 +226,8 @@ impl Guest {
         };
         self.lru_remove(folio);
         self.folios.set(folio, flag::ISOLATED);
-        self.shrink_folios(&mut control, &[folio]);
+        let engine = self.engine;
+        self.shrink_folios(engine, &mut control, &[folio]);
         if self.folios.take(folio, flag::ISOLATED) {
             self.insert_evictable(folio);
         }

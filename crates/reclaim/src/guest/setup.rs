@@ -13,7 +13,7 @@ use super::swap::{Device, Swap};
 use super::zone::Zone;
 use crate::hierarchy::{self, Design, Protection};
 use crate::list::Lists;
-use crate::mapped::{MappedPages, RefaultDistance};
+use crate::mapped::{Answers, MappedPages, RefaultDistance};
 
 /// A zone as the guest has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -213,7 +213,7 @@ impl Guest {
             is_mglru: engine.is_mglru(),
             hierarchy: Box::new(Protection::new(hierarchy::knobs::Protection::default())),
             counts_charges: false,
-            mapped_pages: Box::new(RefaultDistance),
+            mapped_pages: Answers::of(&RefaultDistance),
             folios: Folios::default(),
             batch: Vec::new(),
             lists: Lists::new(0, 0),
@@ -358,7 +358,7 @@ impl Guest {
 
     /// Sets the rule for pages whose accessed bits are set; before the first page.
     pub fn set_mapped_pages(&mut self, rule: Box<dyn MappedPages>) {
-        self.mapped_pages = rule;
+        self.mapped_pages = Answers::of(&*rule);
     }
 
     /// Makes a region executable, and with it all that is mapped of its file.

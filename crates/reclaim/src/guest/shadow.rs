@@ -2,12 +2,12 @@
 
 use super::page::Page;
 use super::stat::Stat;
-use super::state::Guest;
+use super::state::{Guest, Leaf, Lruvec, Object};
 
 /// Bytes that a node of the page cache's tree costs its group: 576 and a pointer to the owner.
 const LEAF_BYTES: u64 = 584;
 /// Slots of a leaf.
-const SLOTS: u32 = 64;
+pub(super) const SLOTS: u32 = 64;
 
 /// A shadow, unpacked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,30 @@ impl Shadow {
             workingset: packed >> 40 & 1 != 0,
             value: packed & ((1 << 40) - 1),
         }
+    }
+}
+
+impl Object {
+    /// Puts a shadow (0 for none) in the place of a page; gives the page's leaf if that has no page
+    /// any more.
+    #[inline]
+    pub(super) fn take_out(&mut self, index: u32, shadow: u64) -> Option<&mut Leaf> {
+        self.pages[index as usize] = Page::evicted(shadow);
+        let leaf = &mut self.leaves[(index / SLOTS) as usize];
+        leaf.pages -= 1;
+        leaf.shadows += u8::from(shadow != 0);
+        (leaf.pages == 0).then_some(leaf)
+    }
+}
+
+impl Lruvec {
+    /// Puts a leaf that holds only shadows on the list of those.
+    pub(super) fn list_leaf(&mut self, leaf: &mut Leaf, object: u32, slot: u32) {
+        leaf.stamp = leaf.stamp.wrapping_add(1);
+        leaf.node = self.node as u8;
+        leaf.listed = true;
+        self.shadow_leaves.push_back((object, slot, leaf.stamp));
+        self.nr_shadow_leaves += 1;
     }
 }
 
@@ -71,30 +95,16 @@ impl Guest {
 
     /// Takes a file's page out, leaving a shadow (0 for none).
     pub(super) fn cache_delete(&mut self, object: u32, index: u32, shadow: u64, node: usize) {
-        let slot = (index / SLOTS) as usize;
-        let file = &mut self.objects[object as usize];
-        file.pages[index as usize] = Page::evicted(shadow);
-        let leaf = &mut file.leaves[slot];
-        leaf.pages -= 1;
-        if shadow != 0 {
-            leaf.shadows += 1;
-        }
-        if leaf.pages > 0 {
-            return;
-        }
-        let (memcg, empty) = (leaf.memcg, leaf.shadows == 0);
-        if empty {
+        let nr_nodes = self.nr_nodes();
+        let Some(leaf) = self.objects[object as usize].take_out(index, shadow) else { return };
+        if leaf.shadows == 0 {
             leaf.charged = false;
+            let memcg = leaf.memcg;
             self.uncharge_slab(memcg, LEAF_BYTES, true);
             return;
         }
-        leaf.stamp = leaf.stamp.wrapping_add(1);
-        leaf.node = node as u8;
-        leaf.listed = true;
-        let stamp = leaf.stamp;
-        let lruvec = self.lruvec(memcg, node);
-        self.lruvecs[lruvec].shadow_leaves.push_back((object, slot as u32, stamp));
-        self.lruvecs[lruvec].nr_shadow_leaves += 1;
+        let lruvec = &mut self.lruvecs[leaf.memcg as usize * nr_nodes + node];
+        lruvec.list_leaf(leaf, object, index / SLOTS);
     }
 
     /// Leaves beyond what the group's pages justify: an eighth of a leaf a page.

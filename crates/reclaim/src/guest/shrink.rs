@@ -1,11 +1,12 @@
 //! The decision about each page that was taken off a cold list.
 
+use super::engine::Engine;
 use super::outside::Change;
 use super::stat::Stat;
 use super::state::{Folio, Guest, NONE, flag, pte};
 use super::swap::Written;
 use super::vmscan::ScanControl;
-use crate::mapped::{Seen, Verdict};
+use crate::mapped::{Answers, Seen, Verdict};
 
 /// What became of a batch.
 #[derive(Clone, Copy, Debug, Default)]
@@ -18,80 +19,103 @@ pub(super) struct Outcome {
     pub(super) immediate: u64,
     /// Dirty file pages that nobody writes yet.
     pub(super) unqueued: u64,
+    /// Pages of `freed` that left a shadow, not a copy on another node.
+    pub(super) evicted: u64,
+    pub(super) unsettled: Freed,
+}
+
+/// Folios that are decided about at once.
+const LOOK: usize = 32;
+
+/// What was decided about folios of a batch, where it was.
+pub(super) type Verdicts = [Option<Verdict>; LOOK];
+
+/// Flags of folios that are looked at one by one, in their turn: what ends in between may change them.
+pub(super) const BUSY: u16 = flag::MLOCKED | flag::LOCKED | flag::WRITEBACK;
+
+/// Base pages of a group and a zone that are off their lists and not given back yet.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Freed {
+    memcg: u16,
+    zone: u8,
+    /// Anonymous, file.
+    pub(super) pages: [i64; 2],
+}
+
+/// What becomes of a folio, so many of whose accessed bits were set, by a rule; it is marked for the
+/// next look.
+#[inline]
+pub(super) fn decide(rule: &Answers, folio: &mut Folio, young: u32, executable: bool) -> Verdict {
+    let (marked, file) = (folio.has(flag::REFERENCED), folio.kind() == 1);
+    let mark = if young > 0 { flag::REFERENCED } else { 0 };
+    folio.flags = folio.flags & !flag::REFERENCED | mark;
+    rule.verdict(&Seen { young, marked, file, executable: executable && young > 0 })
 }
 
 impl Guest {
-    /// Reads what deciding about a batch will need, so that cache misses overlap.
-    pub(super) fn warm_batch(&self, taken: &[u32]) {
-        let mut last = NONE;
-        let (mut ptes, mut pages, mut leaves) = (&[][..], &[][..], &[][..]);
-        let mut seen = 0;
-        for folio in taken {
-            let Folio { object, index, .. } = self.folios[*folio];
-            if object != last {
-                last = object;
-                let object = &self.objects[object as usize];
-                (pages, leaves) = (&object.pages, &object.leaves);
-                ptes = object.vmas.first().map_or(&[], |vma| &self.vmas[*vma as usize].ptes);
-            }
-            let index = index as usize;
-            seen ^= pages[index].bits();
-            if let Some(entry) = ptes.get(index) {
-                seen ^= u32::from(*entry);
-            }
-            if let Some(leaf) = leaves.get(index / 64) {
-                seen ^= u32::from(leaf.pages);
-            }
-        }
-        if taken.first().is_some_and(|first| self.folios.has(*first, flag::SWAPBACKED)) {
-            seen ^= self.swap.warm_unused(taken.len());
-        }
-        std::hint::black_box(seen);
-    }
-
     /// Decides about isolated folios of a lruvec, oldest first. Those that stay keep `ISOLATED` set
     /// and their flags say where they belong.
-    pub(super) fn shrink_folios(&mut self, control: &mut ScanControl, taken: &[u32]) -> Outcome {
+    #[inline(never)]
+    pub(super) fn shrink_folios<E: Engine + ?Sized>(
+        &mut self,
+        engine: &E,
+        control: &mut ScanControl,
+        taken: &[u32],
+    ) -> Outcome {
         self.resched();
         let mut outcome = Outcome::default();
+        let Some(node) = taken.first().map(|first| self.node_of(*first)) else { return outcome };
         let mut demoted = Vec::new();
-        let mglru = self.is_mglru;
-        let demotes = taken.first().is_some_and(|first| {
-            let node = self.node_of(*first);
-            self.can_demote(node, control)
-        });
-        for folio in taken.iter().copied() {
-            self.now += self.config.costs.scan_ns;
-            self.end_due_writes();
-            match self.look_at(control, folio, mglru, &mut outcome) {
-                Verdict::Reclaim | Verdict::ReclaimClean if demotes => demoted.push(folio),
-                Verdict::Keep => {}
-                Verdict::Activate => self.activate_isolated(folio),
-                verdict => {
-                    let nr = u64::from(self.folios[folio].nr);
-                    let only_clean = verdict == Verdict::ReclaimClean;
-                    if self.pageout(control, folio, nr, &mut outcome, only_clean) {
-                        outcome.freed += nr;
+        let demotes = self.can_demote(node, control);
+        for look in taken.chunks(LOOK) {
+            let mut verdicts = [None; LOOK];
+            engine.judge(self, control, look, &mut verdicts);
+            let plain = !demotes && verdicts[0].is_some() && self.may_be_plain(look);
+            let (mut look, mut verdicts) = (look, &verdicts[..]);
+            loop {
+                if plain {
+                    let done = self.settle_plain(engine, control, look, verdicts, &mut outcome);
+                    (look, verdicts) = (&look[done..], &verdicts[done..]);
+                }
+                let Some((folio, left)) = look.split_first() else { break };
+                let (verdict, left_verdicts) = verdicts.split_first().unwrap_or((&None, &[]));
+                (look, verdicts) = (left, left_verdicts);
+                self.now += self.config.costs.scan_ns;
+                self.end_due_writes();
+                let verdict =
+                    verdict.unwrap_or_else(|| self.look_at(engine, control, *folio, &mut outcome));
+                match verdict {
+                    Verdict::Keep => {}
+                    Verdict::Activate => self.activate_isolated(*folio),
+                    _ if demotes => demoted.push(*folio),
+                    _ => {
+                        let only_clean = verdict == Verdict::ReclaimClean;
+                        self.pageout(engine, control, *folio, &mut outcome, only_clean);
                     }
                 }
             }
         }
-        outcome.freed += self.demote(control, &demoted, &mut outcome);
+        self.demote(engine, control, &demoted, &mut outcome);
+        self.give_back(&mut outcome.unsettled);
+        if outcome.evicted > 0 {
+            let target = self.lruvec(control.target, node);
+            engine.evicted(self, target, outcome.evicted);
+        }
         outcome
     }
 
     /// What becomes of a folio.
-    #[inline]
-    fn look_at(
+    #[inline(never)]
+    fn look_at<E: Engine + ?Sized>(
         &mut self,
+        engine: &E,
         control: &ScanControl,
         folio: u32,
-        mglru: bool,
         outcome: &mut Outcome,
     ) -> Verdict {
         let Folio { flags, mapped, nr, .. } = self.folios[folio];
         let has = |flag| flags & flag != 0;
-        let busy = mapped > 0 && (!control.may_unmap || mglru && has(flag::REFERENCED));
+        let busy = mapped > 0 && (!control.may_unmap || engine.is_mglru() && has(flag::REFERENCED));
         if has(flag::MLOCKED | flag::LOCKED) || busy {
             return Verdict::Keep;
         }
@@ -110,7 +134,10 @@ impl Guest {
             self.folios.set(folio, flag::RECLAIM);
             return Verdict::Activate;
         }
-        self.check_references(control, folio)
+        let young = engine.references(self, control, folio);
+        let record = &mut self.folios[folio];
+        let executable = self.objects[record.object as usize].executable;
+        decide(&self.mapped_pages, record, young, executable)
     }
 
     #[inline]
@@ -126,40 +153,26 @@ impl Guest {
         }
     }
 
-    #[inline]
-    fn check_references(&mut self, control: &ScanControl, folio: u32) -> Verdict {
-        let engine = self.engine;
-        let young = engine.references(self, control, folio);
-        let record = &mut self.folios[folio];
-        let marked = record.has(flag::REFERENCED);
-        let mark = if young > 0 { flag::REFERENCED } else { 0 };
-        record.flags = record.flags & !flag::REFERENCED | mark;
-        let file = record.kind() == 1;
-        let executable = young > 0 && self.objects[record.object as usize].executable;
-        self.mapped_pages.decide(&Seen { young, marked, file, executable })
-    }
-
     /// Swaps out, marks for reclaim, or frees.
-    #[inline]
-    pub(super) fn pageout(
+    #[inline(always)]
+    pub(super) fn pageout<E: Engine + ?Sized>(
         &mut self,
+        engine: &E,
         control: &mut ScanControl,
         folio: u32,
-        nr: u64,
         outcome: &mut Outcome,
         only_clean: bool,
-    ) -> bool {
+    ) {
         if self.folios.has(folio, flag::SWAPBACKED) && !self.give_swap(control, folio) {
-            return false;
+            return;
         }
         self.unmap_all(folio);
         if self.folios.has(folio, flag::DIRTY)
-            && !self.write_out(control, folio, nr, outcome, only_clean)
+            && !self.write_out(control, folio, outcome, only_clean)
         {
-            return false;
+            return;
         }
-        self.free_evicted(folio, control.target);
-        true
+        self.free_evicted(engine, folio, control.target, outcome);
     }
 
     /// Puts a folio into the swap cache; if it may not go there, it is activated.
@@ -180,11 +193,11 @@ impl Guest {
         &mut self,
         control: &ScanControl,
         folio: u32,
-        nr: u64,
         outcome: &mut Outcome,
         only_clean: bool,
     ) -> bool {
         let record = &mut self.folios[folio];
+        let nr = u64::from(record.nr);
         if record.kind() == 1 {
             // Only kswapd may write file pages, and leaves it to the flusher here.
             record.flags |= flag::RECLAIM;
@@ -217,27 +230,76 @@ impl Guest {
     }
 
     /// Takes a clean, unmapped folio out of its object, leaving a shadow.
-    #[inline(always)]
-    pub(super) fn free_evicted(&mut self, folio: u32, target: u16) {
-        let engine = self.engine;
-        let shadow = engine.evict(self, folio, target);
+    #[inline]
+    fn free_evicted<E: Engine + ?Sized>(
+        &mut self,
+        engine: &E,
+        folio: u32,
+        target: u16,
+        outcome: &mut Outcome,
+    ) {
         let record = self.folios[folio];
-        let (object, first) = (record.object, record.index);
+        let Folio { object, index: first, memcg, zone, nr, .. } = record;
+        let node = self.zones[zone as usize].node;
+        let (own, target) = (self.lruvec(memcg, node), self.lruvec(target, node));
+        let shadow = engine.evict(&mut self.lruvecs, &record, own, target, outcome.evicted);
+        outcome.evicted += u64::from(nr);
+        outcome.freed += u64::from(nr);
         if record.kind() == 1 {
-            let node = self.zones[record.zone as usize].node;
             self.cache_delete(object, first, shadow, node);
         } else {
-            for index in first..first + u32::from(record.nr) {
+            for index in first..first + u32::from(nr) {
                 let page = &mut self.objects[object as usize].pages[index as usize];
                 page.set_folio(NONE);
                 self.swap.keep_shadow(page.swap(), shadow);
             }
         }
-        self.release_folio(folio);
+        let unsettled = &mut outcome.unsettled;
+        if self.is_watched()
+            || nr > 1
+            || (record.kind() == 0 && self.objects[object as usize].shmem)
+        {
+            self.give_back(unsettled);
+            self.release_folio(folio);
+            return;
+        }
+        self.free_later(unsettled, memcg, zone);
+        unsettled.pages[record.kind()] += 1;
+        self.folios.release(folio);
+    }
+
+    /// Whether somebody looks at charges or takes pages while a batch goes on, and is to see each page.
+    #[inline]
+    pub(super) fn is_watched(&self) -> bool {
+        self.counts_charges || self.swap.zswap.enabled
+    }
+
+    /// What is freed next is of that group and zone.
+    #[inline]
+    pub(super) fn free_later(&mut self, freed: &mut Freed, memcg: u16, zone: u8) {
+        if (freed.memcg, freed.zone) != (memcg, zone) {
+            self.give_back(freed);
+            *freed = Freed { memcg, zone, pages: [0; 2] };
+        }
+    }
+
+    /// Uncharges pages that were freed, and frees them for others.
+    #[inline]
+    pub(super) fn give_back(&mut self, freed: &mut Freed) {
+        let [anon, file] = std::mem::take(&mut freed.pages);
+        if anon + file == 0 {
+            return;
+        }
+        let group = &mut self.memcgs[freed.memcg as usize];
+        group.anon -= anon;
+        group.file -= file;
+        let nr = (anon + file) as u64;
+        self.uncharge_counter(freed.memcg, nr);
+        let zone = &mut self.zones[freed.zone as usize];
+        zone.free_pages(self.cpu, nr, self.nodes[zone.node].running);
     }
 
     /// Gives a folio that is off its list back: uncharges it, frees its page.
-    #[inline(always)]
     pub(super) fn release_folio(&mut self, folio: u32) {
         let Folio { memcg, nr, zone, .. } = self.folios[folio];
         self.note_resident(folio, -i64::from(nr));

@@ -12,7 +12,7 @@ use super::zone::Zone;
 use super::{Config, Knobs};
 use crate::hierarchy::{Hierarchy, Recent};
 use crate::list::{List, Lists};
-use crate::mapped::MappedPages;
+use crate::mapped::Answers;
 
 /// "No such thing" in vectors of ids.
 pub(super) const NONE: u32 = u32::MAX;
@@ -287,7 +287,7 @@ pub struct Guest {
     /// Whether the design for that counts charges.
     pub(super) counts_charges: bool,
     /// What becomes of pages whose accessed bits are set.
-    pub(super) mapped_pages: Box<dyn MappedPages>,
+    pub(super) mapped_pages: Answers,
     pub(super) now: u64,
     pub(super) folios: Folios,
     /// Room for a batch of reclaim, kept between batches.

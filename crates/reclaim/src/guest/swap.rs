@@ -261,11 +261,7 @@ impl Guest {
         let owner = self.swap.slots[slot as usize].owner;
         let gone = self.memcgs[owner as usize].is_offline;
         let memcg = if gone { self.task } else { owner };
-        let zone = self.alloc_zone(
-            self.vmas[vma].policy,
-            self.vmas[vma].offset + u64::from(index),
-            false,
-        )?;
+        let zone = self.alloc_zone(vma, index, false)?;
         if !self.charge(memcg, 1) {
             self.free_to_zone(zone, 1);
             return None;

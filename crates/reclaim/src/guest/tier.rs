@@ -1,5 +1,6 @@
 //! Demotion: reclaim that moves pages to a slower node instead of freeing them.
 
+use super::engine::Engine;
 use super::shrink::Outcome;
 use super::stat::Stat;
 use super::state::Guest;
@@ -26,31 +27,29 @@ impl Guest {
     }
 
     /// Moves folios to the slower node; those that find no room are decided about as usual.
-    pub(super) fn demote(
+    pub(super) fn demote<E: Engine + ?Sized>(
         &mut self,
+        engine: &E,
         control: &mut ScanControl,
         batch: &[u32],
         outcome: &mut Outcome,
-    ) -> u64 {
-        let mut moved = 0;
+    ) {
         for folio in batch.iter().copied() {
             let nr = u64::from(self.folios[folio].nr);
             let target = self.demotion_target(self.node_of(folio));
             let Some(zone) = target.and_then(|node| self.alloc_on_node(node, 1)) else {
                 let without = control.no_demotion;
                 control.no_demotion = true;
-                if self.pageout(control, folio, nr, outcome, false) {
-                    moved += nr;
-                }
+                self.pageout(engine, control, folio, outcome, false);
                 control.no_demotion = without;
+                self.give_back(&mut outcome.unsettled);
                 continue;
             };
             self.move_folio(folio, zone);
-            moved += nr;
+            outcome.freed += nr;
             self.now += self.config.costs.demote_ns;
             let stat = if control.kswapd { Stat::pgdemote_kswapd } else { Stat::pgdemote_direct };
             self.vm[stat] += nr;
         }
-        moved
     }
 }

@@ -146,6 +146,22 @@ impl Zone {
         }
     }
 
+    /// As [`free_page`](Self::free_page), for some pages.
+    #[inline]
+    pub(super) fn free_pages(&mut self, cpu: usize, pages: u64, kswapd_runs: bool) {
+        let mut left = pages;
+        if !kswapd_runs && !self.below_high {
+            // A list that does not come to its mark only grows.
+            let list = &mut self.lists[cpu];
+            let nr = left.min(list.high.saturating_sub(list.count + 1));
+            list.alloc_factor = list.alloc_factor.checked_shr(nr as u32).unwrap_or(0);
+            list.count += nr;
+            list.free_count = (list.free_count + nr).min(32 * self.batch);
+            left -= nr;
+        }
+        (0..left).for_each(|_| self.free_page(cpu, kswapd_runs));
+    }
+
     /// Gives pages of a CPU's list back.
     #[inline(never)]
     fn drain(&mut self, cpu: usize, bound: u64) {
@@ -203,7 +219,22 @@ impl Guest {
     }
 
     /// A zone's page for a page of a mapping under its policy; `None` when nothing can be freed.
-    pub(super) fn alloc_zone(&mut self, policy: Policy, index: u64, huge: bool) -> Option<usize> {
+    #[inline(always)]
+    pub(super) fn alloc_zone(&mut self, vma: usize, index: u32, huge: bool) -> Option<usize> {
+        let mapping = &self.vmas[vma];
+        let place = mapping.offset + u64::from(index);
+        if !huge && matches!(mapping.policy, Policy::Default | Policy::Local) {
+            let head = self.cpus[self.cpu].node as usize;
+            let near = self.take_first(Wanted { head, mask: u64::MAX, huge: false });
+            if near.is_some() {
+                return near;
+            }
+        }
+        self.alloc_by_policy(self.vmas[vma].policy, place, huge)
+    }
+
+    #[inline(never)]
+    fn alloc_by_policy(&mut self, policy: Policy, index: u64, huge: bool) -> Option<usize> {
         let here = self.cpus[self.cpu].node as usize;
         let all = u64::MAX;
         match policy {
@@ -388,7 +419,7 @@ impl Guest {
         taken
     }
 
-    #[inline]
+    #[inline(always)]
     fn count_placement(&mut self, node: usize, preferred: usize, pages: u64) {
         if node != preferred {
             self.numa[preferred][NumaStat::numa_foreign] += pages;

@@ -5,7 +5,7 @@ use super::super::state::{Guest, flag};
 use super::super::vmscan::ScanControl;
 use super::aging::inc_generation;
 use super::control::tier;
-use super::{MAX_BATCH, MIN_BATCH, MIN_GENS, list_of, used};
+use super::{MAX_BATCH, MIN_BATCH, MIN_GENS, Mglru, list_of, used};
 
 /// One batch of eviction; gives the progress.
 pub(super) fn evict(
@@ -25,7 +25,7 @@ pub(super) fn evict(
     let memcg = guest.memcg_of_lruvec(lruvec);
     let mut batch = taken;
     for retry in [false, true] {
-        let outcome = guest.shrink_folios(control, &batch);
+        let outcome = guest.shrink_folios(&Mglru, control, &batch);
         control.note(&outcome, batch.len() as u64);
         control.reclaimed += outcome.freed;
         guest.count_scan(control, memcg, Stat::pgsteal_kswapd, STEAL_TYPE[kind], outcome.freed);
@@ -174,7 +174,7 @@ fn sort(
         guest.move_to(lruvec, folio, own, false);
         return true;
     }
-    let used = used(guest, folio);
+    let used = used(&guest.folios[folio]);
     let tier = tier(used);
     if tier > limit || used == 4 {
         let kind = guest.folios.kind(folio);
