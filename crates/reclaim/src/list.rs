@@ -206,6 +206,12 @@ impl Lists {
         iter::successors(self.front(list), |item| self.behind(*item))
     }
 
+    /// The items of a list from back to front.
+    #[inline]
+    pub fn iter_back(&self, list: List) -> impl Iterator<Item = u32> + '_ {
+        iter::successors(self.back(list), |item| self.before(*item))
+    }
+
     /// Reads the links of some items, so that later operations on them find these in the cache: the
     /// misses overlap. The value only keeps the reads alive. (Reading the neighbours' links as well
     /// was measured and costs more than it saves.)
@@ -495,6 +501,7 @@ mod tests {
                 for (list, items) in slow.0.iter().enumerate() {
                     let list = List(list as u32);
                     prop_assert!(fast.iter(list).eq(items.iter().copied()), "{:?}", op);
+                    prop_assert!(fast.iter_back(list).eq(items.iter().rev().copied()));
                     prop_assert_eq!(fast.front(list), items.front().copied());
                     prop_assert_eq!(fast.back(list), items.back().copied());
                 }

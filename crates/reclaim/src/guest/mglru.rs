@@ -8,11 +8,15 @@ mod evict;
 
 use super::engine::{Engine, Shrinking};
 use super::shadow::Shadow;
+use super::shrink::{BUSY, Verdicts, decide};
 use super::stat::{ACTIVATE, REFAULT, RESTORE};
+use super::state::flag::{DIRTY, SWAPBACKED};
 use super::state::{Folio, Guest, Lruvec, OFF, flag};
+use super::swap::Device;
 use super::vmscan::ScanControl;
 use super::zone::Zone;
-use aging::{age, look_around, should_age};
+use crate::mapped::Verdict;
+use aging::{age, look_around, should_age, warm_looks};
 use control::tier;
 use evict::evict;
 
@@ -35,6 +39,7 @@ fn list_of(generation: usize, kind: usize, class: usize) -> usize {
 }
 
 impl Engine for Mglru {
+    #[inline]
     fn insert(&self, guest: &mut Guest, folio: u32, rotated: bool) {
         let record = &mut guest.folios[folio];
         let Zone { node, class, .. } = guest.zones[record.zone as usize];
@@ -67,6 +72,17 @@ impl Engine for Mglru {
         }
     }
 
+    fn insert_batch(&self, guest: &mut Guest, folios: &[u32]) {
+        for folio in folios.iter().copied() {
+            if guest.folios.has(folio, flag::MLOCKED | flag::UNEVICTABLE) {
+                guest.insert_evictable(folio);
+            } else {
+                self.insert(guest, folio, false);
+            }
+        }
+    }
+
+    #[inline]
     fn remove(&self, guest: &mut Guest, folio: u32, reclaiming: bool) {
         let record = &mut guest.folios[folio];
         let Zone { node, class, .. } = guest.zones[record.zone as usize];
@@ -154,6 +170,33 @@ impl Engine for Mglru {
         more
     }
 
+    fn judge(
+        &self,
+        guest: &mut Guest,
+        control: &ScanControl,
+        batch: &[u32],
+        verdicts: &mut Verdicts,
+    ) {
+        if !control.may_unmap || !guest.settles_at_once(batch) {
+            return;
+        }
+        warm_looks(guest, batch);
+        for (folio, verdict) in batch.iter().zip(verdicts) {
+            let record = guest.folios[*folio];
+            let of_group = guest.is_of_group(record.object, control.target);
+            if record.has(BUSY) || record.flags & (DIRTY | SWAPBACKED) == DIRTY || !of_group {
+                return;
+            }
+            *verdict = Some(if record.mapped > 0 && record.has(flag::REFERENCED) {
+                Verdict::Keep
+            } else {
+                let young = look_around(guest, *folio, control.target);
+                let executable = guest.objects[record.object as usize].executable;
+                decide(&guest.mapped_pages, &mut guest.folios[*folio], young, executable)
+            });
+        }
+    }
+
     fn references(&self, guest: &mut Guest, control: &ScanControl, folio: u32) -> u32 {
         look_around(guest, folio, control.target)
     }
@@ -169,6 +212,21 @@ fn used(folio: &Folio) -> u32 {
 }
 
 impl Guest {
+    /// Whether no write ends while a batch is decided about: then looks at all its folios may come
+    /// before anything is done with one.
+    fn settles_at_once(&self, batch: &[u32]) -> bool {
+        let is_file = batch.first().is_some_and(|first| self.folios.kind(*first) == 1);
+        let starts_writes = !is_file && matches!(self.swap.device, Device::Disk { .. });
+        self.writes.is_empty() && !starts_writes
+    }
+
+    /// Whether all mappings of an object are of processes in a group, so that a look clears all their
+    /// accessed bits.
+    fn is_of_group(&self, object: u32, group: u16) -> bool {
+        let vmas = &self.objects[object as usize].vmas;
+        group == 0 || vmas.iter().all(|vma| self.vmas[*vma as usize].memcg == group)
+    }
+
     /// Counts pages of a generation, type and zone class.
     #[inline]
     fn count_generation(

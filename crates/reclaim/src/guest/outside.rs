@@ -304,6 +304,20 @@ impl Guest {
         pte::first_young(ptes).map(|place| first + place)
     }
 
+    /// Which of up to 64 entries are present and have their accessed bits set, as bits.
+    #[inline]
+    pub(super) fn young(&self, vma: usize, entries: Range<usize>) -> u64 {
+        let first = entries.start;
+        let ptes = &self.vmas[vma].ptes[entries];
+        if !self.outside.attached {
+            return pte::young(ptes);
+        }
+        let young = |(place, entry): (usize, &u8)| {
+            u64::from(self.is_lent_young(vma, first + place, *entry)) << place
+        };
+        ptes.iter().enumerate().map(young).sum()
+    }
+
     fn is_lent_young(&self, vma: usize, index: usize, entry: u8) -> bool {
         entry & pte::PRESENT != 0
             && (entry & pte::YOUNG != 0 || self.outside.is_young(vma, index, entry))

@@ -38,6 +38,24 @@ pub(super) mod pte {
     /// Made inaccessible by a NUMA scanner.
     pub(crate) const NUMA: u8 = 32;
 
+    /// Which of up to 64 entries are present and young, as bits, the first one's lowest.
+    #[inline]
+    pub(crate) fn young(entries: &[u8]) -> u64 {
+        debug_assert!(entries.len() <= 64, "a bit for each entry");
+        let (words, rest) = entries.as_chunks::<8>();
+        let mut young = 0;
+        for (place, word) in words.iter().enumerate() {
+            let word = u64::from_le_bytes(*word);
+            let bits = word & word >> 1 & (u64::MAX / 255);
+            // The product has bit 0 of each of the eight bytes side by side in its top byte.
+            young |= (bits.wrapping_mul(0x0102_0408_1020_4080) >> 56) << (place * 8);
+        }
+        for (place, entry) in rest.iter().enumerate() {
+            young |= u64::from(entry & entry >> 1 & 1) << (words.len() * 8 + place);
+        }
+        young
+    }
+
     /// The first entry that is present and young, looked for by eight at a time.
     #[inline]
     pub(crate) fn first_young(entries: &[u8]) -> Option<usize> {

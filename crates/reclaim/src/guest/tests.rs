@@ -432,3 +432,14 @@ fn a_stream_of_mapped_pages_costs_a_round_more_where_it_is_looked_at_twice() {
     let (_, activated) = scans_a_steal("any-reference");
     assert!(activated > 0.9, "{activated}");
 }
+
+proptest! {
+    #[test]
+    fn young_entries_are_found_by_eights_as_one_by_one(entries in prop::collection::vec(0..8u8, 0..=64)) {
+        use super::state::pte;
+        let young = |entry: &u8| entry & (pte::PRESENT | pte::YOUNG) == pte::PRESENT | pte::YOUNG;
+        prop_assert_eq!(pte::first_young(&entries), entries.iter().position(young));
+        let bits = entries.iter().rev().fold(0, |bits, entry| bits << 1 | u64::from(young(entry)));
+        prop_assert_eq!(pte::young(&entries), bits);
+    }
+}

@@ -223,26 +223,61 @@ pub(super) fn look_around(guest: &mut Guest, folio: u32, target: u16) -> u32 {
     referenced
 }
 
-fn neighbours(guest: &mut Guest, lruvec: usize, vma: usize, index: usize) {
-    let table = index & !511;
-    let end = (table + 512).min(guest.vmas[vma].ptes.len());
-    let (mut first, mut last) = (table, end);
-    if last - first > 64 {
-        if index - first < 32 {
-            last = first + 64;
-        } else if last - index - 1 < 32 {
-            first = last - 64;
-        } else {
-            (first, last) = (index - 32, index + 32);
+/// The entries around one that a look takes in: 64 of its page table, of which there are `nr` in all.
+fn around(index: usize, nr: usize) -> (usize, usize) {
+    let first = index & !511;
+    let last = (first + 512).min(nr);
+    if last - first <= 64 {
+        (first, last)
+    } else if index - first < 32 {
+        (first, first + 64)
+    } else if last - index - 1 < 32 {
+        (last - 64, last)
+    } else {
+        (index - 32, index + 32)
+    }
+}
+
+/// Reads what looks around the folios of a batch will meet, which lies anywhere, so that cache misses
+/// overlap: their entries, then the pages beside those that are young, then the folios of these.
+pub(super) fn warm_looks(guest: &Guest, batch: &[u32]) {
+    let Some(of) = batch.first().map(|first| guest.folios[*first].object) else { return };
+    let object = &guest.objects[of as usize];
+    let [vma] = object.vmas[..] else { return };
+    let (ptes, pages) = (&guest.vmas[vma as usize].ptes[..], &object.pages[..]);
+    let own = batch.iter().map(|folio| &guest.folios[*folio]).filter(|own| own.object == of);
+    let own = own.filter_map(|own| Some((own.index as usize, *ptes.get(own.index as usize)?)));
+    let mut seen = own.clone().fold(0, |seen, (index, entry)| {
+        let leaf = object.leaves.get(index / 64).map_or(0, |leaf| leaf.pages);
+        seen ^ pages[index].bits() ^ u32::from(entry ^ leaf)
+    });
+    let (mut beside, mut nr) = ([NONE; 256], 0);
+    for (index, _) in own.filter(|(_, entry)| pte::young(&[*entry]) != 0) {
+        let (first, last) = around(index, ptes.len());
+        let mut young = pte::young(&ptes[first..last]);
+        while young != 0 {
+            beside[nr % beside.len()] = first as u32 + young.trailing_zeros();
+            nr += 1;
+            young &= young - 1;
         }
     }
+    let beside = &mut beside[..nr.min(256)];
+    beside.iter_mut().for_each(|near| *near = pages[*near as usize].folio());
+    for folio in beside.iter().filter_map(|folio| guest.folios.get(*folio)) {
+        seen ^= u32::from(folio.generation);
+    }
+    std::hint::black_box(seen);
+}
+
+fn neighbours(guest: &mut Guest, lruvec: usize, vma: usize, index: usize) {
+    let (first, last) = around(index, guest.vmas[vma].ptes.len());
     let object = guest.vmas[vma].object as usize;
     let max_seq = guest.lruvecs[lruvec].generations.max_seq;
     let to = (max_seq % 4) as usize;
-    let mut young = 1;
-    let mut from = first;
-    while let Some(near) = guest.next_young(vma, from..last) {
-        from = near + 1;
+    let (mut young, mut left) = (1, guest.young(vma, first..last));
+    while left != 0 {
+        let near = first + left.trailing_zeros() as usize;
+        left &= left - 1;
         if near == index {
             continue;
         }

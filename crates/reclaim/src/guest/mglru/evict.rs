@@ -1,11 +1,16 @@
 //! Eviction: batches off the oldest generation, and where those go that stay.
 
+use super::super::engine::Engine;
 use super::super::stat::{SCAN_TYPE, STEAL_TYPE, Stat};
 use super::super::state::{Guest, flag};
 use super::super::vmscan::ScanControl;
 use super::aging::inc_generation;
 use super::control::tier;
 use super::{MAX_BATCH, MIN_BATCH, MIN_GENS, Mglru, list_of, used};
+use crate::list::List;
+
+/// Folios that are read ahead at once.
+const WARMED: usize = MIN_BATCH as usize;
 
 /// One batch of eviction; gives the progress.
 pub(super) fn evict(
@@ -69,7 +74,7 @@ fn put_back(guest: &mut Guest, batch: &[u32], retry: bool) -> Vec<u32> {
             continue;
         }
         guest.folios.clear(folio, flag::ISOLATED);
-        guest.insert_evictable(folio);
+        Mglru.insert_batch(guest, &[folio]);
     }
     clean
 }
@@ -124,14 +129,19 @@ fn scan(
     'zones: for step in (1..=3).rev() {
         let class = (control.class + step) % 3;
         let list = Guest::list(lruvec, list_of(oldest, kind, class));
+        let mut warmed = 0;
         while let Some(folio) = guest.lists.back(list) {
+            if warmed == 0 {
+                warmed = WARMED;
+                guest.warm_cold(list);
+            }
+            warmed -= 1;
             let nr = u64::from(guest.folios[folio].nr);
             scanned += nr;
             if sort(guest, control, lruvec, folio, oldest, limit) {
                 sorted += nr;
             } else {
-                let engine = guest.engine;
-                engine.remove(guest, folio, true);
+                Mglru.remove(guest, folio, true);
                 let record = &mut guest.folios[folio];
                 if !record.has(flag::REFERENCED) {
                     record.refs = 0;
@@ -152,6 +162,14 @@ fn scan(
     guest.count_memcg(memcg, Stat::pgrefill, sorted);
     control.scanned += isolated;
     (if isolated > 0 || remaining == 0 { scanned } else { 0 }, taken)
+}
+
+impl Guest {
+    /// Reads the folios at the cold end of a list, so that cache misses overlap.
+    fn warm_cold(&self, list: List) {
+        let cold = self.lists.iter_back(list).take(WARMED);
+        std::hint::black_box(cold.fold(0, |seen, folio| seen ^ self.folios[folio].flags));
+    }
 }
 
 /// Moves a folio that is not to be evicted; false if it is.
