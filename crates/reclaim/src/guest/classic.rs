@@ -147,7 +147,8 @@ impl Engine for Classic {
             return;
         }
         let rule = guest.mapped_pages;
-        let plain = |folio: &Folio| !folio.has(BUSY) && folio.flags & (DIRTY | SWAPBACKED) != DIRTY;
+        let plain =
+            |folio: &Folio| !folio.has(BUSY | DIRTY) || !folio.has(BUSY) && folio.has(SWAPBACKED);
         guest.take_young_of(batch, control.target, plain, |place, folio, young, executable| {
             if let Some(verdict) = verdicts.get_mut(place) {
                 *verdict = Some(decide(&rule, folio, young, executable));

@@ -59,7 +59,7 @@ impl Guest {
     }
 
     /// Charges pages to a group; false when the group has to be killed instead.
-    #[inline]
+    #[inline(always)]
     pub(super) fn charge(&mut self, memcg: u16, nr: u64) -> bool {
         if memcg == 0 {
             return true;
@@ -75,9 +75,12 @@ impl Guest {
             return true;
         }
         self.uncharge_counter(memcg, nr);
-        if room < nr {
-            return self.charge_full(memcg, nr);
-        }
+        if room < nr { self.charge_full(memcg, nr) } else { self.charge_stock(memcg, nr) }
+    }
+
+    /// Charges a stock for the CPU, of which `nr` pages are used.
+    #[inline(never)]
+    fn charge_stock(&mut self, memcg: u16, nr: u64) -> bool {
         self.add(memcg, STOCK);
         self.refill_stock(memcg, STOCK - nr);
         self.note_over_high(memcg, STOCK);

@@ -226,7 +226,8 @@ impl Guest {
     /// Exchanges the simulator's page tables and the ones that the guest holds: a caller lends its own
     /// and takes them back.
     pub fn lend(&mut self, tables: &mut MmVec<AddressSpace>) {
-        std::mem::swap(&mut self.outside.tables, tables);
+        let lent = std::mem::take(tables);
+        *tables = std::mem::replace(&mut self.outside.tables, lent);
     }
 
     /// What was mapped and unmapped since the last time, in order.

@@ -70,6 +70,9 @@ impl Guest {
         for look in taken.chunks(LOOK) {
             let mut verdicts = [None; LOOK];
             engine.judge(self, control, look, &mut verdicts);
+            if self.folios.has(look[0], flag::SWAPBACKED) {
+                std::hint::black_box(self.swap.warm_unused(look.len()));
+            }
             let plain = !demotes && verdicts[0].is_some() && self.may_be_plain(look);
             let (mut look, mut verdicts) = (look, &verdicts[..]);
             loop {
