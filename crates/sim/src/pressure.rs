@@ -41,14 +41,14 @@ pub(crate) struct Pressure {
     zones: Vec<(NodeId, u8)>,
     /// The guest's number of each node's first zone.
     first_zone: NodeVec<usize>,
-    /// The guest's number of each process.
-    processes: BTreeMap<u32, u16>,
+    /// The guest's number of each process, in order.
+    processes: Vec<(u32, u16)>,
     /// The guest's groups, by number.
     groups: Vec<Group>,
-    /// Group of each process, by the guest's number.
-    group_of: Vec<u16>,
-    /// What each process did, by the guest's number.
+    /// What each process did in each group that it was in.
     recorded: Vec<Recorded>,
+    /// Where in that a process is recorded now, by the guest's number.
+    record_of: Vec<usize>,
     kswapds: NodeVec<Option<TaskId>>,
     /// Whether CPUs of kswapd are being brought up to a fault's time.
     catching_up: bool,
@@ -121,16 +121,16 @@ impl Pressure {
         }
     }
 
-    /// The group of a process.
-    fn group_of(&self, process: u32) -> usize {
-        let group = self.processes.get(&process).map(|guest| self.group_of[usize::from(*guest)]);
-        usize::from(group.unwrap_or(0))
+    /// The guest's number of a process.
+    fn guest_number(&self, process: u32) -> Option<u16> {
+        let place = self.processes.binary_search_by_key(&process, |(number, _)| *number).ok()?;
+        Some(self.processes[place].1)
     }
 
     /// Notes that a process runs, so that walks look at its page tables.
     pub(crate) fn note_running(&mut self, process: u32) {
-        if let Some(guest) = self.processes.get(&process) {
-            self.guest.note_running(*guest);
+        if let Some(guest) = self.guest_number(process) {
+            self.guest.note_running(guest);
         }
     }
 }
@@ -159,7 +159,7 @@ impl World {
         let Some(pressure) = &mut self.pressure else { return };
         let fault = Fault {
             cpu: pressure.cpus[cpu],
-            process: pressure.processes.get(&process).copied().unwrap_or(0),
+            process: pressure.guest_number(process).unwrap_or(0),
             region: u32::from(mm.0),
             page,
             write,

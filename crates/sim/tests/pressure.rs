@@ -152,6 +152,12 @@ fn group<'a>(run: &'a Run, path: &str) -> &'a MemcgUse {
     memcgs.iter().find(|memcg| memcg.path == path).expect("a declared group")
 }
 
+/// Bytes that a process moved between memory and caches.
+fn bytes_of(run: &Run, process: u32) -> u64 {
+    let processes = &run.reclaim.as_ref().expect("the machine reclaims").processes;
+    processes.iter().find(|other| other.process == process).expect("it ran").tasks.bytes
+}
+
 const ENGINES: [Reclaim; 2] = [Reclaim::Classic, Reclaim::Mglru];
 
 #[test]
@@ -234,9 +240,20 @@ fn a_process_that_moves_charges_its_new_group() {
         run(&machine(Reclaim::Classic), workload(4096, steps("b"), memcgs()), "first-touch");
     assert_eq!(group(&moved, "/a").stat["anon"], 1000 * 4096);
     assert_eq!(group(&moved, "/b").stat["anon"], 500 * 4096);
+    let in_groups = ["/a", "/b"].map(|path| group(&moved, path).tasks.bytes);
+    assert_eq!(in_groups.iter().sum::<u64>(), bytes_of(&moved, 0));
     let wrong =
         try_run(&machine(Reclaim::Classic), workload(4096, steps("/c"), memcgs()), "first-touch");
     assert!(matches!(wrong, Err(SimError::NoMemcg { .. })));
+}
+
+#[test]
+fn what_a_process_did_is_told_of_it_whatever_the_order_of_threads() {
+    let steps = vec![vec![sweep(0, 0, 1000, true)], vec![sweep(1, 0, 10, true)]];
+    let mut workload = workload(4096, steps, Vec::new());
+    workload.threads.reverse();
+    let run = run(&machine(Reclaim::Classic), workload, "first-touch");
+    assert_eq!(bytes_of(&run, 0), 100 * bytes_of(&run, 1));
 }
 
 #[test]

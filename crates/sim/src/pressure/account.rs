@@ -17,20 +17,21 @@ use crate::world::World;
 pub(super) struct Group {
     /// Path, beginning with a slash.
     pub(super) path: String,
-    /// What its tasks did.
-    pub(super) recorded: Recorded,
     /// It is gone.
     pub(super) removed: bool,
 }
 
 impl Group {
     pub(super) fn new(path: &str) -> Self {
-        Self { path: path.to_owned(), recorded: Recorded::default(), removed: false }
+        Self { path: path.to_owned(), removed: false }
     }
 }
 
-/// What is recorded of the tasks of a process, or of all in a memory cgroup.
+/// What is recorded of the tasks of a process while it is in a memory cgroup.
 pub(super) struct Recorded {
+    /// The process, by the guest's number.
+    process: u16,
+    group: u16,
     /// Accesses: lines, and faults and reads from their beginning to their end.
     access: Histogram<u64>,
     /// Time that faults spent in direct reclaim.
@@ -44,15 +45,27 @@ pub(super) struct Recorded {
     pub(super) bytes: u64,
 }
 
-impl Default for Recorded {
-    fn default() -> Self {
+impl Recorded {
+    pub(super) fn new(process: u16, group: u16) -> Self {
         let (stalled, waited) = (Nanos::ZERO, Nanos::ZERO);
         let (access, stalls) = (histogram(), histogram());
-        Self { access, stalls, stalled, waited, major_faults: 0, bytes: 0 }
+        Self { process, group, access, stalls, stalled, waited, major_faults: 0, bytes: 0 }
     }
-}
 
-impl Recorded {
+    /// All records of a process or of a group in one.
+    fn sum<'a>(all: impl Iterator<Item = &'a Self>) -> Self {
+        all.fold(Self::new(0, 0), |mut sum, other| {
+            // All histograms have the same bounds, so adding cannot fail.
+            let _ = sum.access.add(&other.access);
+            let _ = sum.stalls.add(&other.stalls);
+            sum.stalled += other.stalled;
+            sum.waited += other.waited;
+            sum.major_faults += other.major_faults;
+            sum.bytes += other.bytes;
+            sum
+        })
+    }
+
     fn note_lines(&mut self, ns: f64, count: u64) {
         self.access.saturating_record_n((ns as u64).max(1), count);
         self.bytes += count * CACHE_LINE_BYTES;
@@ -183,16 +196,25 @@ impl Pressure {
         others
     }
 
-    /// What is recorded of a process and of its group.
-    pub(super) fn recorded_of(&mut self, process: u32) -> [&mut Recorded; 2] {
-        let group = self.group_of(process);
-        let own = usize::from(self.processes.get(&process).copied().unwrap_or(0));
-        [&mut self.groups[group].recorded, &mut self.recorded[own]]
+    /// What is recorded of a process in the group that it is in.
+    pub(super) fn recorded_of(&mut self, process: u32) -> &mut Recorded {
+        let place = self.guest_number(process).map_or(0, |own| self.record_of[usize::from(own)]);
+        &mut self.recorded[place]
+    }
+
+    /// From now on a process is in a group.
+    pub(super) fn record_in(&mut self, process: u16, group: u16) {
+        let is_own = |it: &Recorded| (it.process, it.group) == (process, group);
+        let place = self.recorded.iter().position(is_own).unwrap_or_else(|| {
+            self.recorded.push(Recorded::new(process, group));
+            self.recorded.len() - 1
+        });
+        self.record_of[usize::from(process)] = place;
     }
 
     /// Records lines of a task that took so long each.
     pub(crate) fn note_lines(&mut self, process: u32, ns: f64, count: u64) {
-        self.recorded_of(process).into_iter().for_each(|it| it.note_lines(ns, count));
+        self.recorded_of(process).note_lines(ns, count);
     }
 
     /// Recounts who is mapped where; panics where the guest and the page tables disagree. Slow: debug
@@ -233,8 +255,7 @@ impl World {
         let process = self.threads[task].process;
         let is_measured = self.is_measured(started);
         if let Some(pressure) = self.pressure.as_mut().filter(|_| is_measured) {
-            let recorded = pressure.recorded_of(process);
-            recorded.into_iter().for_each(|it| it.note_fault(took, class, work));
+            pressure.recorded_of(process).note_fault(took, class, work);
         }
     }
 
@@ -251,8 +272,8 @@ impl World {
             }
         }
         if let Some(pressure) = &mut self.pressure {
-            pressure.groups.iter_mut().for_each(|group| group.recorded = Recorded::default());
-            pressure.recorded.iter_mut().for_each(|recorded| *recorded = Recorded::default());
+            let recorded = &mut pressure.recorded;
+            recorded.iter_mut().for_each(|it| *it = Recorded::new(it.process, it.group));
         }
     }
 
@@ -262,18 +283,19 @@ impl World {
         let counters = pressure.add_counters(&mut self.vmstat);
         let stats: Vec<_> =
             (0..pressure.groups.len() as u16).map(|id| pressure.stat_of(id)).collect();
-        let used = pressure.groups.into_iter().zip(stats);
-        let used = used.map(|(group, stat)| MemcgUse {
-            path: group.path,
-            stat,
-            tasks: group.recorded.finish(),
+        let recorded = &pressure.recorded;
+        let used = pressure.groups.into_iter().zip(stats).zip(0..);
+        let used = used.map(|((group, stat), number)| {
+            let own = recorded.iter().filter(|it| it.group == number);
+            MemcgUse { path: group.path, stat, tasks: Recorded::sum(own).finish() }
         });
         let mut memcgs: Vec<_> = used.collect();
         if memcgs.len() == 1 {
             memcgs.clear();
         }
-        let recorded = pressure.recorded.into_iter().map(Recorded::finish);
-        let processes = pressure.processes.keys().zip(recorded).map(|(number, tasks)| {
+        let processes = pressure.processes.iter().map(|(number, guest)| {
+            let own = recorded.iter().filter(|it| it.process == *guest);
+            let tasks = Recorded::sum(own).finish();
             let first = self.threads.iter().find(|thread| thread.process == *number);
             let name = first.map_or("", |thread| thread.name.as_str());
             let name = name.rsplit_once('.').map_or(name, |(process, _)| process).to_owned();

@@ -15,11 +15,11 @@ impl World {
     pub(crate) fn move_cgroup(&mut self, task: TaskId, path: &str) {
         let process = self.threads[task].process;
         let Some(pressure) = &mut self.pressure else { return };
-        let Some(guest) = pressure.processes.get(&process).copied() else { return };
+        let Some(guest) = pressure.guest_number(process) else { return };
         match pressure.find_group(path) {
             Some(group) => {
                 pressure.guest.join(guest, group);
-                pressure.group_of[usize::from(guest)] = group;
+                pressure.record_in(guest, group);
             }
             None => {
                 let thread = self.threads[task].name.clone();
@@ -68,8 +68,7 @@ impl World {
         let (work, applied) = pressure
             .call(&mut self.memory, None, |guest| guest.read(began, own, u32::from(mm.0), pages));
         if is_measured {
-            let recorded = pressure.recorded_of(process);
-            recorded.into_iter().for_each(|it| it.bytes += nr * PAGE_BYTES);
+            pressure.recorded_of(process).bytes += nr * PAGE_BYTES;
         }
         self.pay_work(task, cpu, &work, &applied);
         self.note_fault(task, cpu, started, Latent::FileRead, &work);

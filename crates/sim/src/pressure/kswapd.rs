@@ -68,8 +68,11 @@ impl World {
         if std::mem::replace(&mut pressure.catching_up, true) {
             return;
         }
-        let tasks: Vec<TaskId> = pressure.kswapds.iter().flatten().copied().collect();
-        for task in tasks {
+        for node in self.memory_nodes.iter() {
+            let Some(task) = self.pressure.as_ref().and_then(|pressure| pressure.kswapds[node])
+            else {
+                continue;
+            };
             let own = self.sched.cpu_of(task);
             let runs = self.sched.current(own) == Some(task);
             if runs && own != cpu && self.cpus[own].clock < now {

@@ -13,7 +13,6 @@ use reclaim::mapped::{self, MAPPED_RULES, MappedPages};
 use topology::{Device, DeviceKind, Kernel, Machine, Reclaim, Zone, ZoneKind};
 use trace::{Memcg, Workload};
 
-use super::account::Recorded;
 use super::{Group, Pressure};
 use crate::SimError;
 
@@ -80,10 +79,10 @@ impl Pressure {
             cpus,
             zones,
             first_zone,
-            processes: BTreeMap::new(),
+            processes: Vec::new(),
             groups: vec![Group::new("/")],
-            group_of: Vec::new(),
             recorded: Vec::new(),
+            record_of: Vec::new(),
             kswapds: NodeVec::filled(None, machine.nodes.len()),
             catching_up: false,
         };
@@ -127,21 +126,18 @@ impl Pressure {
             let by_number = memcgs.iter().find(|memcg| memcg.settings.processes.contains(&process));
             by_number.or_else(|| memcgs.iter().find(|memcg| memcg.settings.others))
         };
-        let mut owners = BTreeMap::new();
+        let (mut numbers, mut owners) = (BTreeMap::new(), BTreeMap::new());
         for thread in &workload.threads {
-            if !self.processes.contains_key(&thread.process) {
+            let number = *numbers.entry(thread.process).or_insert_with(|| {
                 let memcg = named(thread.process).and_then(|memcg| self.find_group(&memcg.path));
-                let group = memcg.unwrap_or(0);
-                self.processes.insert(thread.process, self.guest.add_process(group));
-                self.group_of.push(group);
-            }
-            owners.entry(thread.mm).or_insert(self.processes[&thread.process]);
+                self.add_process(memcg.unwrap_or(0))
+            });
+            owners.entry(thread.mm).or_insert(number);
         }
-        if self.group_of.is_empty() {
-            self.guest.add_process(0);
-            self.group_of.push(0);
+        if numbers.is_empty() {
+            self.add_process(0);
         }
-        self.recorded.resize_with(self.group_of.len(), Recorded::default);
+        self.processes = numbers.into_iter().collect();
         for (mm, space) in workload.spaces.enumerate() {
             let backing = match space.file {
                 true => Backing::File(mm.idx().to_string()),
@@ -155,6 +151,13 @@ impl Pressure {
             }
             debug_assert_eq!(MmId::from_idx(region as usize), mm, "a mapping a space");
         }
+    }
+
+    fn add_process(&mut self, group: u16) -> u16 {
+        let number = self.guest.add_process(group);
+        self.record_of.push(0);
+        self.record_in(number, group);
+        number
     }
 
     /// The group of a path.
