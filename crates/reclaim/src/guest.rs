@@ -6,6 +6,7 @@
 //! is due by that clock: flushes of statistics, ends of writes, naps of kswapd. The rules are those
 //! of Linux 6.12, described in each file; all constants are the kernel's.
 
+mod advise;
 mod beside;
 mod classic;
 mod engine;
@@ -16,6 +17,7 @@ mod lru;
 mod memcg;
 mod mglru;
 mod numa;
+mod oom;
 mod outside;
 mod page;
 mod plain;
@@ -43,9 +45,9 @@ mod zswap;
 #[cfg(test)]
 mod tests;
 
+pub use advise::Advice;
 pub use numa::{Entry, Hinted};
 pub use outside::{Change, Disk, Fault, Stroke, Work};
-pub use process::Advice;
 pub use removal::Removal;
 pub use setup::{Backing, Config, Costs, Group, Knobs, Policy, SwapDevice, ZoneConfig};
 pub use stat::{NumaStat, NumaStats, Stat, Stats};

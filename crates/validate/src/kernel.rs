@@ -7,6 +7,7 @@
 mod balancing;
 mod case;
 mod generate;
+mod lives;
 mod on_cpus;
 mod parse;
 mod predict;

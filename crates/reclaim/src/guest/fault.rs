@@ -106,9 +106,7 @@ impl Guest {
     #[inline]
     fn leave(&mut self) {
         if std::mem::take(&mut self.oom) && !self.outside.attached {
-            let (cpu, proc) = (self.cpu, self.current_proc as u16);
-            self.procs[proc as usize].dead = true;
-            self.exit(cpu, proc);
+            self.kill(self.current_proc as u16);
         }
         self.resched();
         self.shrink_zswap();
@@ -137,11 +135,16 @@ impl Guest {
         if proc.dead {
             return;
         }
+        let entry = self.vmas[vma].ptes[index as usize];
+        if entry & (pte::PRESENT | pte::ZERO) == pte::PRESENT && self.store_to_lazy(vma, index) {
+            return;
+        }
+        let proc = &mut self.procs[process as usize];
         proc.used = true;
         let memcg = proc.memcg;
         self.current_proc = process as usize;
         self.enter(cpu, memcg);
-        self.in_fault = true;
+        self.in_fault = !self.vmas[vma].random;
         self.count(memcg, Stat::pgfault, 1);
         let mapping = &mut self.vmas[vma];
         let region = index as usize >> 9;
@@ -178,6 +181,17 @@ impl Guest {
         }
         self.in_fault = false;
         self.leave();
+    }
+
+    /// A store to a page that MADV_FREE let go faults here, but not in the kernel.
+    fn store_to_lazy(&mut self, vma: usize, index: u32) -> bool {
+        let object = self.vmas[vma].object as usize;
+        let folio = self.objects[object].pages[index as usize].folio();
+        let lazy = folio != NONE && self.folios.has(folio, flag::LAZY);
+        if lazy {
+            self.keep_lazy(vma, folio);
+        }
+        lazy
     }
 
     fn swapbacked_fault(&mut self, memcg: u16, vma: usize, index: u32, write: bool) {

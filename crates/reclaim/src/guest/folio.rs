@@ -21,6 +21,8 @@ pub(super) mod flag {
     pub(crate) const ISOLATED: u16 = 2048;
     /// A fault is about to map it: not to be taken.
     pub(crate) const LOCKED: u16 = 4096;
+    /// Anonymous, dropped by reclaim unless it was written since (MADV_FREE).
+    pub(crate) const LAZY: u16 = 8192;
 }
 
 /// A folio: what a fault or a look at it needs lies in one cache line.

@@ -139,10 +139,10 @@ impl Guest {
             if nr > 8 {
                 return false;
             }
-            self.count_event(full, Stat::events_oom_kill);
-            self.oom = true;
-            self.outside.note_oom(full);
-            return false;
+            if !self.out_of_memory(full) {
+                return false;
+            }
+            retries = RETRIES;
         }
     }
 

@@ -337,7 +337,7 @@ impl Guest {
         let mapping = &mut self.vmas[vma];
         let Some(entry) = mapping.ptes.get_mut(index) else { return false };
         let old = *entry;
-        if old & pte::PRESENT == 0 {
+        if old & pte::PRESENT == 0 || mapping.random {
             return false;
         }
         let inside = target == 0 || target == mapping.memcg;

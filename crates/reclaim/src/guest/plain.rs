@@ -8,7 +8,7 @@ use super::engine::Engine;
 use super::shadow::SLOTS;
 use super::shrink::Outcome;
 use super::stat::Stat;
-use super::state::{Guest, pte};
+use super::state::{Guest, flag, pte};
 use super::vmscan::ScanControl;
 use crate::mapped::Verdict;
 
@@ -31,6 +31,9 @@ impl Guest {
         outcome: &mut Outcome,
     ) -> usize {
         let Some(first) = batch.first().map(|first| self.folios[*first]) else { return 0 };
+        if first.has(flag::LAZY) {
+            return 0;
+        }
         self.free_later(&mut outcome.unsettled, first.memcg, first.zone);
         let node = self.zones[first.zone as usize].node;
         let (own, target) = (self.lruvec(first.memcg, node), self.lruvec(control.target, node));
@@ -50,7 +53,7 @@ impl Guest {
                 break;
             }
             if verdict == Verdict::Activate {
-                record.flags |= super::state::flag::ACTIVE;
+                record.flags |= flag::ACTIVE;
                 activated += 1;
                 continue;
             }

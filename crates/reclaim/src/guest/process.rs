@@ -1,39 +1,69 @@
-//! Processes: fork, exit, mlock, madvise.
+//! Processes: fork, exit, mlock.
 
+use super::Backing;
+use super::page::Page;
 use super::stat::Stat;
-use super::state::{Guest, NONE, Object, flag, pte};
-use super::{Backing, Policy};
-
-/// What madvise() is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Advice {
-    /// MADV_DONTNEED and MADV_FREE: the pages are dropped.
-    DontNeed,
-    /// MADV_COLD: the pages go to the cold end.
-    Cold,
-    /// MADV_PAGEOUT: the pages are reclaimed.
-    PageOut,
-}
+use super::state::{Guest, NONE, Object, Vma, flag, pte};
 
 impl Guest {
-    /// Starts a child whose region shares all pages of a parent's until either writes; gives the
-    /// child and its region.
+    /// Starts a child that has a region of its parent's: of private memory it shares all pages until
+    /// either writes, a file is mapped a second time. Gives the child and its region.
     pub fn fork(&mut self, cpu: usize, parent_region: u32) -> (u16, u32) {
         self.cpu = cpu;
         let parent = parent_region as usize;
         let proc = self.vmas[parent].proc;
         let child = self.add_process(self.procs[proc as usize].memcg);
+        let Vma { object, offset, policy, huge, .. } = self.vmas[parent];
         let pages = self.vmas[parent].ptes.len() as u32;
-        let region = self.add_region(child, &Backing::Anon, pages, Policy::Default, 0, false);
+        if !self.is_private(object) {
+            return (child, self.map_object(child, object, pages, policy, offset, huge));
+        }
+        let region = self.add_region(child, &Backing::Anon, pages, policy, offset, false);
         for index in 0..pages {
             if self.vmas[parent].ptes[index as usize] & pte::PRESENT != 0 {
                 self.vmas[parent].ptes[index as usize] |= pte::PROTECTED;
-                self.page_table(region as usize, index);
-                let copied = pte::PRESENT | pte::YOUNG | pte::PROTECTED | pte::ZERO;
-                self.vmas[region as usize].ptes[index as usize] = copied;
+                self.share_with_child(region as usize, index);
             }
         }
         (child, region)
+    }
+
+    /// A child's entry leads to the parent's page, for loads.
+    fn share_with_child(&mut self, region: usize, index: u32) {
+        self.page_table(region, index);
+        self.vmas[region].ptes[index as usize] =
+            pte::PRESENT | pte::YOUNG | pte::PROTECTED | pte::ZERO;
+    }
+
+    /// A load or store of a forked child. A page that its parent had swapped out is read for both.
+    pub fn touch_in_child(
+        &mut self,
+        cpu: usize,
+        parent: u32,
+        region: u32,
+        index: u32,
+        write: bool,
+    ) {
+        let Vma { object, .. } = self.vmas[parent as usize];
+        let page = self.objects[object as usize].pages[index as usize];
+        let entry = self.vmas[region as usize].ptes[index as usize];
+        let own = self.vmas[region as usize].object;
+        let is_away = page.folio() == NONE && page.swap() != NONE;
+        let untouched = own != object
+            && entry & pte::PRESENT == 0
+            && self.objects[own as usize].pages[index as usize] == Page::EMPTY;
+        if untouched && is_away {
+            self.touch(cpu, parent, index, false);
+            if self.procs[self.vmas[region as usize].proc as usize].dead {
+                return;
+            }
+            self.vmas[parent as usize].ptes[index as usize] |= pte::PROTECTED;
+            self.share_with_child(region as usize, index);
+            if !write {
+                return;
+            }
+        }
+        self.touch(cpu, region, index, write);
     }
 
     /// Ends a process: its anonymous memory, page tables and kernel memory are freed.
@@ -91,7 +121,7 @@ impl Guest {
     }
 
     /// A page table entry that led to a folio is gone; an accessed bit in it counts as an access.
-    fn forget_entry(&mut self, folio: u32, entry: u8) {
+    pub(super) fn forget_entry(&mut self, folio: u32, entry: u8) {
         if entry & pte::PRESENT == 0 || folio == NONE {
             return;
         }
@@ -107,6 +137,9 @@ impl Guest {
     pub(super) fn drop_page(&mut self, folio: u32) {
         self.lru_remove(folio);
         self.unmap_all(folio);
+        if self.folios.take(folio, flag::LAZY) {
+            self.folios.set(folio, flag::SWAPBACKED);
+        }
         if self.folios.has(folio, flag::SWAPCACHE) {
             self.free_swap_of(folio);
         }
@@ -165,71 +198,6 @@ impl Guest {
             self.insert_evictable(folio);
             self.count(memcg, Stat::unevictable_pgs_munlocked, nr);
             self.count(memcg, Stat::unevictable_pgs_rescued, nr);
-        }
-    }
-
-    /// madvise() of a whole region.
-    pub fn advise(&mut self, cpu: usize, region: u32, advice: Advice) {
-        self.cpu = cpu;
-        self.drain_all();
-        let vma = region as usize;
-        if self.procs[self.vmas[vma].proc as usize].dead {
-            return;
-        }
-        let object = self.vmas[vma].object;
-        let private =
-            self.objects[object as usize].swapbacked && !self.objects[object as usize].shmem;
-        for index in 0..self.vmas[vma].ptes.len() {
-            let folio = self.objects[object as usize].pages[index].folio();
-            if folio == NONE && private && advice == Advice::DontNeed {
-                self.free_slot(object, index as u32);
-            }
-            if folio == NONE || self.folios.has(folio, flag::MLOCKED) {
-                continue;
-            }
-            match advice {
-                Advice::DontNeed if private => self.drop_page(folio),
-                Advice::DontNeed => {
-                    let entry = std::mem::take(&mut self.vmas[vma].ptes[index]);
-                    self.forget_entry(folio, entry);
-                }
-                Advice::Cold => self.make_cold(folio),
-                Advice::PageOut => {
-                    self.make_cold(folio);
-                    self.page_out_one(folio);
-                }
-            }
-        }
-        self.send_plugged();
-    }
-
-    fn make_cold(&mut self, folio: u32) {
-        self.take_young(folio, 0);
-        let was_active = self.folios.has(folio, flag::ACTIVE);
-        self.lru_remove(folio);
-        self.folios.clear(folio, flag::ACTIVE | flag::REFERENCED);
-        let engine = self.engine;
-        engine.insert(self, folio, true);
-        if was_active {
-            let memcg = self.folios[folio].memcg;
-            self.count(memcg, Stat::pgdeactivate, u64::from(self.folios[folio].nr));
-        }
-    }
-
-    fn page_out_one(&mut self, folio: u32) {
-        let mut control = super::vmscan::ScanControl {
-            class: 2,
-            may_swap: true,
-            may_write: true,
-            may_unmap: true,
-            ..super::vmscan::ScanControl::default()
-        };
-        self.lru_remove(folio);
-        self.folios.set(folio, flag::ISOLATED);
-        let engine = self.engine;
-        self.shrink_folios(engine, &mut control, &[folio]);
-        if self.folios.take(folio, flag::ISOLATED) {
-            self.insert_evictable(folio);
         }
     }
 }

@@ -300,6 +300,19 @@ impl Guest {
         huge: bool,
     ) -> u32 {
         let object = self.object_of(backing, pages);
+        self.map_object(process, object, pages, policy, offset, huge)
+    }
+
+    /// Maps an object into a process.
+    pub(super) fn map_object(
+        &mut self,
+        process: u16,
+        object: u32,
+        pages: u32,
+        policy: Policy,
+        offset: u64,
+        huge: bool,
+    ) -> u32 {
         let vma = self.vmas.len() as u32;
         let regions = pages.div_ceil(512);
         self.objects[object as usize].vmas.push(vma);
@@ -315,6 +328,7 @@ impl Guest {
             offset,
             huge,
             locked: false,
+            random: false,
             readahead: None,
             file_readahead: super::readahead::FileReadahead::default(),
         });

@@ -122,7 +122,7 @@ impl Guest {
         if has(flag::MLOCKED | flag::LOCKED) || busy {
             return Verdict::Keep;
         }
-        if has(flag::DIRTY) && !has(flag::SWAPBACKED) {
+        if has(flag::DIRTY) && !has(flag::SWAPBACKED | flag::LAZY) {
             outcome.dirty += u64::from(nr);
             if !has(flag::WRITEBACK) {
                 outcome.unqueued += u64::from(nr);
@@ -166,6 +166,16 @@ impl Guest {
         outcome: &mut Outcome,
         only_clean: bool,
     ) {
+        if self.folios.has(folio, flag::LAZY) {
+            self.give_back(&mut outcome.unsettled);
+            let nr = u64::from(self.folios[folio].nr);
+            if self.drop_lazy(folio) {
+                outcome.freed += nr;
+            } else {
+                self.activate_isolated(folio);
+            }
+            return;
+        }
         if self.folios.has(folio, flag::SWAPBACKED) && !self.give_swap(control, folio) {
             return;
         }

@@ -103,6 +103,10 @@ base::counters! {
         numa_pages_migrated,
         /// Huge pages migrated whole.
         thp_migration_success,
+        /// Pages that MADV_FREE lets go.
+        pglazyfree,
+        /// Of them, dropped by reclaim.
+        pglazyfreed,
         /// Pages put on the unevictable list that could be evicted again.
         unevictable_pgs_rescued,
         /// Pages unlocked.
@@ -117,6 +121,8 @@ base::counters! {
         events_high,
         /// memory.events low.
         events_low,
+        /// memory.events oom: nothing could be freed for a charge.
+        events_oom,
         /// memory.events oom_kill.
         events_oom_kill,
     }

@@ -253,6 +253,8 @@ pub(super) struct Vma {
     pub(super) offset: u64,
     pub(super) huge: bool,
     pub(super) locked: bool,
+    /// MADV_RANDOM: accessed bits do not count, nothing is read ahead.
+    pub(super) random: bool,
     /// Swap readahead: page of the last fault, window, hits.
     pub(super) readahead: Option<(u32, u32, u32)>,
     pub(super) file_readahead: super::readahead::FileReadahead,

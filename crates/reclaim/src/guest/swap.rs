@@ -256,7 +256,13 @@ impl Guest {
     }
 
     /// Reads one slot into a new folio that is charged to whoever owned the slot.
-    fn read_slot(&mut self, vma: usize, object: u32, index: u32, ahead: bool) -> Option<u32> {
+    pub(super) fn read_slot(
+        &mut self,
+        vma: usize,
+        object: u32,
+        index: u32,
+        ahead: bool,
+    ) -> Option<u32> {
         let slot = self.objects[object as usize].pages[index as usize].swap();
         let owner = self.swap.slots[slot as usize].owner;
         let gone = self.memcgs[owner as usize].is_offline;

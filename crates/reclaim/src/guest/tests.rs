@@ -58,12 +58,20 @@ enum Op {
     Lock(bool),
     Advise(usize, usize, Advice),
     Move(usize, usize),
-    Fork(u32),
+    Fork(u32, bool),
     Remove(usize, Removal),
 }
 
 fn ops() -> impl Strategy<Value = Vec<Op>> {
-    let advice = prop_oneof![Just(Advice::DontNeed), Just(Advice::Cold), Just(Advice::PageOut)];
+    let advice = prop_oneof![
+        Just(Advice::DontNeed),
+        Just(Advice::Free),
+        Just(Advice::Cold),
+        Just(Advice::PageOut),
+        Just(Advice::WillNeed),
+        Just(Advice::Random),
+        Just(Advice::NoHuge),
+    ];
     let removal = prop_oneof![Just(Removal::Reparent), Just(Removal::Dying)];
     let op = prop_oneof![
         80 => (0..2usize, 0..3usize, 0..400u32, any::<bool>())
@@ -74,7 +82,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         4 => any::<bool>().prop_map(Op::Lock),
         1 => (0..2usize, 0..3usize, advice).prop_map(|(p, region, how)| Op::Advise(p, region, how)),
         2 => (0..2usize, 0..3usize).prop_map(|(process, group)| Op::Move(process, group)),
-        1 => (0..400u32).prop_map(Op::Fork),
+        1 => (0..400u32, any::<bool>()).prop_map(|(page, write)| Op::Fork(page, write)),
         1 => (0..3usize, removal).prop_map(|(group, how)| Op::Remove(group, how)),
     ];
     prop::collection::vec(op, 1..1200)
@@ -157,12 +165,15 @@ impl Rig {
                     guest.join(self.processes[process], group);
                 }
             }
-            Op::Fork(page) => {
-                let parent = self.regions[0][0];
+            Op::Fork(page, write) => {
+                let parent = self.regions[0][page as usize % 3];
                 if !guest.is_dead(self.processes[0]) {
                     let (child, region) = guest.fork(0, parent);
-                    guest.touch(0, region, page, false);
-                    guest.exit(0, child);
+                    let page = if self.has_swap { page } else { page % 30 };
+                    guest.touch_in_child(0, parent, region, page, write);
+                    if !guest.is_dead(child) {
+                        guest.exit(0, child);
+                    }
                 }
             }
             Op::Remove(group, how) => {
@@ -321,6 +332,67 @@ fn a_task_for_which_nothing_can_be_freed_is_killed_and_gives_all_back() {
     assert_eq!(guest.group_stats(a)[Stat::events_oom_kill], 1);
     assert_eq!(guest.gauge(a, Gauge::Anon), 0);
     assert!(guest.gauge(a, Gauge::Current) <= 64, "only a CPU's stock may be left");
+    check(&mut guest);
+}
+
+#[test]
+fn the_process_that_holds_most_is_killed_and_the_other_one_goes_on() {
+    let mut guest =
+        Guest::new(config(&[1], &[(0, 1, 9000)]), Knobs::default(), SwapDevice::default());
+    let a = guest.add_group(&group("a", 300));
+    let regions = [200, 150].map(|_| {
+        let process = guest.add_process(a);
+        (process, guest.add_region(process, &Backing::Anon, 600, Policy::Default, 0, false))
+    });
+    let [(large, first), (small, second)] = regions;
+    (0..200).for_each(|page| guest.touch(0, first, page, true));
+    (0..150).for_each(|page| guest.touch(0, second, page, true));
+    assert!(guest.is_dead(large) && !guest.is_dead(small));
+    assert_eq!(guest.gauge(a, Gauge::Anon), 150, "the fault of the other one was served");
+    let stats = guest.group_stats(a);
+    assert_eq!((stats[Stat::events_oom], stats[Stat::events_oom_kill]), (1, 1));
+    check(&mut guest);
+}
+
+#[test]
+fn pages_let_go_are_dropped_under_pressure_unless_they_were_written() {
+    for lru_gen in [0, 7] {
+        let knobs = Knobs { lru_gen, swappiness: 60, ..Knobs::default() };
+        let mut guest = Guest::new(config(&[1], &[(0, 1, 9000)]), knobs, SwapDevice::default());
+        let a = guest.add_group(&group("a", 700));
+        let process = guest.add_process(a);
+        let region = guest.add_region(process, &Backing::Anon, 400, Policy::Default, 0, false);
+        let file = Backing::File("f".into());
+        let stream = guest.add_region(process, &file, 3000, Policy::Default, 0, false);
+        (0..400).for_each(|page| guest.touch(0, region, page, true));
+        guest.advise(0, region, Advice::Free);
+        assert_eq!(guest.gauge(a, Gauge::Anon), 400, "they are still there");
+        assert_eq!(guest.group_stats(a)[Stat::pglazyfree], 400);
+        let faults = guest.vmstat()[Stat::pgfault];
+        (0..100).for_each(|page| guest.touch(0, region, page, true));
+        assert_eq!(guest.vmstat()[Stat::pgfault], faults, "a store costs no fault");
+        (0..3000).for_each(|page| guest.touch(0, stream, page, false));
+        check(&mut guest);
+        assert_eq!(guest.gauge(a, Gauge::Anon), 100, "engine {lru_gen}");
+        assert_eq!(guest.group_stats(a)[Stat::pglazyfreed], 300);
+    }
+}
+
+#[test]
+fn a_child_reads_what_its_parent_has_in_swap() {
+    let swap = SwapDevice { pages: 1000, ..SwapDevice::default() };
+    let mut guest = Guest::new(config(&[1], &[(0, 1, 9000)]), Knobs::default(), swap);
+    let a = guest.add_group(&group("a", 2000));
+    let process = guest.add_process(a);
+    let region = guest.add_region(process, &Backing::Anon, 100, Policy::Default, 0, false);
+    (0..100).for_each(|page| guest.touch(0, region, page, true));
+    guest.advise(0, region, Advice::PageOut);
+    assert_eq!(guest.gauge(a, Gauge::SwapCurrent), 100);
+    let (child, copy) = guest.fork(0, region);
+    (0..100).for_each(|page| guest.touch_in_child(0, region, copy, page, page < 10));
+    assert_eq!(guest.vmstat()[Stat::pgmajfault], 100);
+    assert_eq!(guest.gauge(a, Gauge::Anon), 110, "ten pages were copied");
+    guest.exit(0, child);
     check(&mut guest);
 }
 

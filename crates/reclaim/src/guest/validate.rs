@@ -75,7 +75,7 @@ impl Guest {
         let resident = &mut counted.resident[self.folios[folio].memcg as usize];
         resident[usize::from(!object.swapbacked || object.shmem)] += nr;
         resident[2] += if object.shmem { nr } else { 0 };
-        if kind == 1 {
+        if kind == 1 && !self.folios.has(folio, flag::LAZY) {
             resident[3] += i64::from(self.folios.has(folio, flag::DIRTY));
             resident[4] += i64::from(self.folios.has(folio, flag::WRITEBACK));
         }

@@ -1,7 +1,7 @@
 //! Reading a guest: counters, gauges, the clock.
 
 use super::stat::{NumaStats, Stats};
-use super::state::{Guest, NONE, SoftStats};
+use super::state::{Guest, NONE, SoftStats, pte};
 
 /// Pages and the like that a group or the machine holds now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,13 +120,14 @@ impl Guest {
         self.zones[zone].free
     }
 
-    /// Pages of a region by node.
+    /// Pages of a region that are mapped, by node, as numa_maps has them.
     pub fn pages_by_node(&self, region: u32) -> Vec<u64> {
         let mut pages = vec![0; self.nr_nodes()];
         let vma = &self.vmas[region as usize];
-        for folio in self.objects[vma.object as usize].pages.iter().map(|page| page.folio()) {
-            if folio != NONE {
-                pages[self.node_of(folio)] += 1;
+        let object = &self.objects[vma.object as usize];
+        for (entry, page) in vma.ptes.iter().zip(&object.pages) {
+            if entry & pte::PRESENT != 0 && page.folio() != NONE {
+                pages[self.node_of(page.folio())] += 1;
             }
         }
         pages

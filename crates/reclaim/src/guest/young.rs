@@ -53,6 +53,7 @@ impl Guest {
             let inside = target == 0
                 || target == mapping.memcg
                 || is_below(&self.memcgs, mapping.memcg, target);
+            let inside = inside && !mapping.random;
             let ptes = if inside { &mut mapping.ptes[..] } else { &mut [] };
             let lent = self.outside.lent(vma as usize);
             for folio in &batch[place..] {

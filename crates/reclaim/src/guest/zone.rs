@@ -346,6 +346,15 @@ impl Guest {
         if !may_reclaim || wanted.huge {
             return None;
         }
+        loop {
+            let zone = self.reclaim_and_try(wanted);
+            if zone.is_some() || !self.out_of_memory(0) {
+                return zone;
+            }
+        }
+    }
+
+    fn reclaim_and_try(&mut self, wanted: Wanted) -> Option<usize> {
         let mut drained = false;
         for _ in 0..16 {
             self.vm[Stat::allocstall] += 1;
@@ -362,9 +371,6 @@ impl Guest {
                 }
             }
         }
-        self.vm[Stat::events_oom_kill] += 1;
-        self.oom = true;
-        self.outside.note_oom(0);
         None
     }
 

@@ -320,6 +320,15 @@ impl Balancing {
         mm
     }
 
+    /// Adds the mappings of a process that begins late.
+    pub(super) fn map_all(&mut self, proc: usize, regions: &[(u32, u32, Policy)]) {
+        if let Some(mm) = self.spaces.get(proc) {
+            for (region, pages, policy) in regions {
+                self.view.map(*mm, *region, *pages, *policy);
+            }
+        }
+    }
+
     /// Adds memory that a process takes while it runs.
     pub(super) fn map(&mut self, proc: usize, region: u32, pages: u32) {
         if let Some(mm) = self.spaces.get(proc) {

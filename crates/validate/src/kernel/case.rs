@@ -41,6 +41,17 @@ pub struct Case {
     pub procs: Vec<Proc>,
 }
 
+impl Case {
+    /// Labels of all snapshots that its processes print.
+    pub fn labels(&self) -> impl Iterator<Item = &str> {
+        let threads = self.procs.iter().flat_map(|proc| &proc.threads);
+        threads.flat_map(|thread| &thread.steps).filter_map(|step| match step {
+            Step::Snap(label) | Step::Fork { label, .. } => Some(label.as_str()),
+            _ => None,
+        })
+    }
+}
+
 /// The `# guest:` line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GuestLine {

@@ -45,7 +45,7 @@ impl Replay<'_> {
     }
 
     /// Mappings of a process: region, pages, policy.
-    fn mappings(&self, proc: usize) -> Vec<(u32, u32, case::Policy)> {
+    pub(super) fn mappings(&self, proc: usize) -> Vec<(u32, u32, case::Policy)> {
         let own = &self.procs[proc];
         let program = (own.program, PROGRAM_PAGES + SNAPSHOT_PAGES, case::Policy::Default);
         let regions = self.case.procs[proc].regions.iter().filter_map(|region| {
@@ -98,6 +98,7 @@ impl Replay<'_> {
                     self.threads[task.idx()].cpu = cpu;
                     balancing.tick(&mut self.guest, task, end);
                     self.slice_until(task.idx(), end);
+                    self.reap();
                 }
                 None => match self.next_due() {
                     Some(due) => self.guest.advance(due),
@@ -108,7 +109,7 @@ impl Replay<'_> {
     }
 
     /// Wakes sleepers whose time has come.
-    fn wake(&mut self) {
+    pub(super) fn wake(&mut self) {
         let now = self.guest.now();
         for thread in &mut self.threads {
             if matches!(thread.state, State::Until(due) if due <= now) {
@@ -120,7 +121,7 @@ impl Replay<'_> {
         }
     }
 
-    fn next_due(&self) -> Option<u64> {
+    pub(super) fn next_due(&self) -> Option<u64> {
         let sleepers = self.threads.iter().filter_map(|thread| match thread.state {
             State::Until(due) => Some(due),
             _ => None,
@@ -131,11 +132,14 @@ impl Replay<'_> {
     }
 
     /// Prints a part of a sample.
-    fn print_sample(&mut self, cpu: usize) {
+    pub(super) fn print_sample(&mut self, cpu: usize) {
         let step = self.observer.1.min(SLICE_NS);
         self.guest.work(cpu, step);
         self.observer.1 -= step;
         if self.observer.1 == 0 {
+            if !self.case.cgroups.is_empty() {
+                self.guest.read_stats();
+            }
             let ms = self.case.sample_ms.unwrap_or(0);
             self.observer.0 = self.guest.now() + ms * 1_000_000;
         }

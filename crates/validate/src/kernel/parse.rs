@@ -168,6 +168,11 @@ fn check(cx: &Cx<'_>, case: &Case, end: &Word<'_>) -> Parsed<()> {
         if !known(&proc.cgroup) {
             return cx.fail(end, format_args!("there is no cgroup `{}`", proc.cgroup));
         }
+        if let Some(name) = &proc.after
+            && !case.procs.iter().any(|other| other.name == *name)
+        {
+            return cx.fail(end, format_args!("there is no process `{name}`"));
+        }
         for step in proc.threads.iter().flat_map(|thread| &thread.steps) {
             let region = match step {
                 Step::Touch(touch) | Step::Fork { touch, .. } => &touch.region,

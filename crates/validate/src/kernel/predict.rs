@@ -65,6 +65,8 @@ fn changes(out: &mut Out<'_>, from: &Snapshot, to: &Snapshot) {
     for stat in Stat::ALL {
         out.push(&phase, stat.name().to_owned(), since(&to.vm, &from.vm, *stat));
     }
+    let kills = since(&to.vm, &from.vm, Stat::events_oom_kill);
+    out.push(&phase, String::from("oom_kill"), kills);
     let both = |a, b| since(&to.vm, &from.vm, a) + since(&to.vm, &from.vm, b);
     out.push(&phase, String::from("pgscan"), both(Stat::pgscan_kswapd, Stat::pgscan_direct));
     out.push(&phase, String::from("pgsteal"), both(Stat::pgsteal_kswapd, Stat::pgsteal_direct));

@@ -19,19 +19,19 @@ const SNAPSHOT_NS: u64 = 50_000_000;
 /// Pages of the program itself that its group pays for at start, and with the first snapshot.
 pub(super) const PROGRAM_PAGES: u32 = 5;
 pub(super) const SNAPSHOT_PAGES: u32 = 3;
-/// Pages of its own that a forked child writes, and kernel memory that its group pays for: stack,
-/// tables of the program, task.
 /// The most that a heap grows to here, pages: 32 MiB, above which malloc always maps.
 const HEAP_PAGES: u32 = 8192;
+/// Bytes from which on malloc maps at first.
+const MAP_THRESHOLD: u64 = 128 << 10;
 /// Blocks of a fresh ext4 that stay in use.
 const METADATA_PAGES: u32 = 19;
 /// Dentries of the running system.
 const KERNEL_DENTRIES: u64 = 504;
-const CHILD_PAGES: u32 = 12;
-const CHILD_KERNEL_PAGES: u64 = 17;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
+    /// Its process has not begun.
+    Unborn,
     Ready,
     Until(u64),
     Barrier(u64),
@@ -64,13 +64,42 @@ pub(super) struct ThreadState {
     turn: u64,
 }
 
+#[derive(Default)]
 pub(super) struct ProcState {
     pub(super) id: u16,
     pub(super) regions: BTreeMap<String, (u32, Kind, u64)>,
     pub(super) program: u32,
-    heap: Option<u32>,
-    map_threshold: u64,
-    snapped: bool,
+    pub(super) heap: Option<u32>,
+    /// From how many bytes on malloc maps, once something was freed that had been mapped.
+    pub(super) map_threshold: Option<u64>,
+    pub(super) snapped: bool,
+    pub(super) life: Life,
+}
+
+impl ThreadState {
+    pub(super) fn new(proc: usize, index: usize, cpu: usize) -> Self {
+        Self {
+            proc,
+            index,
+            step: 0,
+            cpu,
+            state: State::Unborn,
+            stack: None,
+            running: None,
+            interrupted: None,
+            turn: 0,
+        }
+    }
+}
+
+/// Where a process is in its life.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Life {
+    /// It waits for another one to end.
+    #[default]
+    Unborn,
+    Alive,
+    Gone,
 }
 
 /// A case on a guest.
@@ -79,7 +108,7 @@ pub(super) struct Replay<'a> {
     pub(super) guest: Guest,
     pub(super) procs: Vec<ProcState>,
     pub(super) threads: Vec<ThreadState>,
-    groups: BTreeMap<String, u16>,
+    pub(super) groups: BTreeMap<String, u16>,
     waiting: BTreeMap<u64, Vec<usize>>,
     out: Recording,
     turns: u64,
@@ -87,6 +116,7 @@ pub(super) struct Replay<'a> {
     pub(super) balancing: Option<Box<Balancing>>,
     /// Who prints the samples: when next, and what is left to print.
     pub(super) observer: (u64, u64),
+    observer_turn: u64,
     /// What is left of the system's own work after boot, ns.
     pub(super) boot_ns: u64,
 }
@@ -125,13 +155,15 @@ impl<'a> Replay<'a> {
             turns: 0,
             balancing: None,
             observer: (u64::MAX, 0),
+            observer_turn: 0,
             boot_ns: setup::boot_ns(case),
         };
         replay.snapshot("start");
         replay.read_metadata();
         for index in 0..case.procs.len() {
-            replay.start_process(index);
+            replay.declare_process(index);
         }
+        replay.begin_processes();
         let mode = setup::number_of(case, knobs, "kernel/numa_balancing", 0);
         replay.start_balancing(mode);
         replay
@@ -154,97 +186,49 @@ impl<'a> Replay<'a> {
         self.guest.drain_all();
     }
 
-    fn start_process(&mut self, index: usize) {
-        let proc = &self.case.procs[index];
-        let group = self.groups.get(&proc.cgroup).copied().unwrap_or(0);
-        let id = self.guest.add_process(group);
-        let mut regions = BTreeMap::new();
-        for (number, region) in proc.regions.iter().enumerate() {
-            let path = if region.path.is_empty() {
-                format!("{}/{}", proc.name, region.name)
-            } else {
-                region.path.clone()
-            };
-            let backing = match region.kind {
-                Kind::Anon => Backing::Anon,
-                Kind::Shmem => Backing::Shmem(path),
-                Kind::File | Kind::Io if path.starts_with("/shm") => Backing::Shmem(path),
-                Kind::File | Kind::Io => Backing::File(path),
-            };
-            let offset = (1 << 32) + ((number as u64) << 24);
-            let huge = proc.thp && region.kind == Kind::Anon;
-            let policy = setup::policy_of(region.policy);
-            let vma =
-                self.guest.add_region(id, &backing, region.pages as u32, policy, offset, huge);
-            regions.insert(region.name.clone(), (vma, region.kind, region.pages));
-        }
-        let pages = PROGRAM_PAGES + SNAPSHOT_PAGES;
-        let program =
-            self.guest.add_region(id, &Backing::Anon, pages, Policy::Default, 1 << 31, false);
-        for (number, thread) in proc.threads.iter().enumerate() {
-            let cpu = thread.cpus.first().copied().unwrap_or(0);
-            self.threads.push(ThreadState {
-                proc: self.procs.len(),
-                index: number,
-                step: 0,
-                cpu: cpu.min(self.nr_cpus() - 1),
-                state: State::Ready,
-                running: None,
-                interrupted: None,
-                turn: 0,
-                stack: None,
-            });
-        }
-        self.procs.push(ProcState {
-            id,
-            regions,
-            program,
-            heap: None,
-            map_threshold: 128 << 10,
-            snapped: false,
-        });
-        let cpu = self.threads.last().map_or(0, |thread| thread.cpu);
-        for page in 0..PROGRAM_PAGES {
-            self.guest.touch(cpu, program, page, true);
-        }
-        self.guest.charge_kernel(id, 1);
-    }
-
-    fn nr_cpus(&self) -> usize {
+    pub(super) fn nr_cpus(&self) -> usize {
         self.case.guest.cpus.iter().sum::<usize>().max(1)
     }
 
-    /// Runs to the end.
+    /// Runs to the end, where whoever started the processes prints all counters once more.
     pub(super) fn run(mut self) -> Recording {
         if self.balancing.is_some() {
             self.run_on_cpus();
-            return self.out;
+        } else {
+            self.take_turns();
         }
-        loop {
-            let now = self.guest.now();
-            for thread in &mut self.threads {
-                if matches!(thread.state, State::Until(due) if due <= now) {
-                    thread.state = State::Ready;
-                }
-            }
-            let ready =
-                self.threads.iter().enumerate().filter(|(_, thread)| thread.state == State::Ready);
-            if let Some((index, _)) = ready.min_by_key(|(_, thread)| thread.turn) {
-                self.turns += 1;
-                self.threads[index].turn = self.turns;
-                self.slice(index);
-                continue;
-            }
-            let due = self.threads.iter().filter_map(|thread| match thread.state {
-                State::Until(due) => Some(due),
-                _ => None,
-            });
-            match due.min() {
-                Some(due) => self.guest.advance(due),
-                None => break,
-            }
+        if self.case.labels().all(|label| label != "end") {
+            self.snapshot("end");
         }
         self.out
+    }
+
+    fn take_turns(&mut self) {
+        if let Some(ms) = self.case.sample_ms {
+            self.observer.0 = self.guest.now() + ms * 1_000_000;
+        }
+        loop {
+            self.wake();
+            let ready =
+                self.threads.iter().enumerate().filter(|(_, thread)| thread.state == State::Ready);
+            let first = ready.min_by_key(|(_, thread)| thread.turn);
+            let (index, turn) =
+                first.map_or((None, u64::MAX), |(i, thread)| (Some(i), thread.turn));
+            self.turns += 1;
+            if self.observer.1 > 0 && self.observer_turn < turn {
+                self.observer_turn = self.turns;
+                self.print_sample(self.nr_cpus() - 1);
+            } else if let Some(index) = index {
+                self.threads[index].turn = self.turns;
+                self.slice(index);
+                self.reap();
+            } else {
+                match self.next_due() {
+                    Some(due) => self.guest.advance(due),
+                    None => return,
+                }
+            }
+        }
     }
 
     /// Lets a thread run for its turn.
@@ -331,39 +315,16 @@ impl<'a> Replay<'a> {
     fn advise(&mut self, index: usize, region: &str, advice: &str) {
         let (vma, cpu) = (self.region(self.threads[index].proc, region), self.threads[index].cpu);
         let advice = match advice {
-            "free" | "dontneed" => Advice::DontNeed,
+            "free" => Advice::Free,
+            "dontneed" => Advice::DontNeed,
+            "willneed" => Advice::WillNeed,
+            "random" => Advice::Random,
+            "nohuge" => Advice::NoHuge,
             "cold" => Advice::Cold,
             "pageout" => Advice::PageOut,
             _ => return,
         };
         self.guest.advise(cpu, vma, advice);
-    }
-
-    /// A child touches, prints and exits while the parent waits.
-    fn fork(&mut self, index: usize, label: &str, touch: &Touch) {
-        let (proc, cpu) = (self.threads[index].proc, self.threads[index].cpu);
-        let Some((vma, _, pages)) = self.procs[proc].regions.get(&touch.region).copied() else {
-            return;
-        };
-        let (child, region) = self.guest.fork(cpu, vma);
-        let program = self.guest.add_region(
-            child,
-            &Backing::Anon,
-            CHILD_PAGES,
-            Policy::Default,
-            1 << 31,
-            false,
-        );
-        for page in 0..CHILD_PAGES {
-            self.guest.touch(cpu, program, page, true);
-        }
-        self.guest.charge_kernel(child, CHILD_KERNEL_PAGES);
-        let mut generator = Pages::new(touch, pages);
-        for _ in 0..touch.count.unwrap_or(0) {
-            self.guest.touch(cpu, region, generator.next_page() as u32, touch.write);
-        }
-        self.snap(index, label);
-        self.guest.exit(cpu, child);
     }
 
     fn barrier(&mut self, index: usize, id: u64, nr: u64) {
@@ -377,7 +338,7 @@ impl<'a> Replay<'a> {
         }
     }
 
-    fn snap(&mut self, index: usize, label: &str) {
+    pub(super) fn snap(&mut self, index: usize, label: &str) {
         let (proc, cpu) = (self.threads[index].proc, self.threads[index].cpu);
         if !std::mem::replace(&mut self.procs[proc].snapped, true) {
             for page in PROGRAM_PAGES..PROGRAM_PAGES + SNAPSHOT_PAGES {
@@ -410,7 +371,7 @@ impl<'a> Replay<'a> {
         let draw_ns = self.begin_slice(index, cpu, touch, running.mapped);
         self.repeat_interrupted(index, cpu);
         let mut finished = false;
-        while self.guest.now() < end {
+        while self.guest.now() < end && !self.guest.is_dead(self.procs[proc].id) {
             let over = touch.count.is_none()
                 && running.done.is_multiple_of(256)
                 && self.guest.now() >= limit;
@@ -483,7 +444,7 @@ impl<'a> Replay<'a> {
         }
         let id = self.procs[proc].id;
         let pages = (bytes / 4096 + 2) as u32;
-        let mapped = bytes + 16 >= self.procs[proc].map_threshold;
+        let mapped = bytes + 16 >= self.procs[proc].map_threshold.unwrap_or(MAP_THRESHOLD);
         let region = match self.procs[proc].heap {
             Some(heap) if !mapped => heap,
             _ => {
@@ -500,7 +461,7 @@ impl<'a> Replay<'a> {
             self.guest.touch(cpu, region, page, true);
         }
         if mapped {
-            self.procs[proc].map_threshold = bytes + 4096;
+            self.procs[proc].map_threshold = Some(bytes + 4096);
             return Some((region, pages));
         }
         self.procs[proc].heap = Some(region);

@@ -173,3 +173,80 @@ fn demotion_begins_while_memory_is_first_touched() {
     assert!(value("pgdemote_kswapd") > 1000.0, "{} demoted", value("pgdemote_kswapd"));
     assert_eq!(value("pgdemote_kswapd"), value("pgsteal_kswapd"));
 }
+
+fn predicted(text: &str) -> Vec<Prediction> {
+    let case = parse("made-up", text).unwrap();
+    predict(&case, &load_tables(&folder()).unwrap())
+}
+
+fn value(predictions: &[Prediction], phase: &str, counter: &str) -> f64 {
+    let found = predictions.iter().find(|row| row.phase == phase && row.counter == counter);
+    found.unwrap_or_else(|| panic!("no {phase} {counter}")).value
+}
+
+#[test]
+fn a_case_that_is_killed_before_its_first_snapshot_still_has_an_end() {
+    let rows = predicted(
+        "# guest: nodes=1 mib=512 cpus=1\ncgroup a max=4194304\nproc p cgroup=a\n \
+         region m kind=anon pages=2048\n thread cpu=0\n  touch m op=w count=2048\n  snap done\n end\nend\n",
+    );
+    assert_eq!(value(&rows, "start..end", "cg:a.events.oom_kill"), 1.0);
+    assert_eq!(value(&rows, "start..end", "oom_kill"), 1.0);
+    assert_eq!(value(&rows, "@end", "cg:a.anon"), 0.0);
+    assert!(rows.iter().all(|row| !row.phase.contains("done")));
+}
+
+#[test]
+fn a_process_begins_when_the_one_before_it_has_ended_and_given_its_memory_back() {
+    let proc = |name: &str, after: &str| {
+        format!(
+            "proc {name} cgroup=a {after}\n region m kind=anon pages=700\n thread cpu=0\n  \
+             touch m op=w count=700\n  snap {name}\n end\nend\n"
+        )
+    };
+    let (first, second) = (proc("p", ""), proc("q", "after=p"));
+    let rows = predicted(&format!(
+        "# guest: nodes=1 mib=512 cpus=1\ncgroup a max=4194304\n{second}{first}"
+    ));
+    assert_eq!(value(&rows, "start..end", "cg:a.events.max"), 0.0);
+    assert_eq!(value(&rows, "@q", "cg:a.anon"), 708.0);
+    assert_eq!(value(&rows, "p..q", "cg:a.pgfault"), 708.0);
+    assert!(parse("x", &format!("# guest: nodes=1\ncgroup a\n{second}")).is_err());
+}
+
+/// Every statement and option of the language, small, on both engines and with NUMA balancing.
+#[test]
+fn every_statement_of_the_language_is_replayed() {
+    let swaps = ["", "swap 64\n", "zram 64\n", "nulldisk s mib=64 lat=50000 mem=1 swap=1\n"];
+    let disks = ["fs 256 ra=64\n", "nulldisk d mib=256 mbps=20 qd=4 fs=1 ra=0\n"];
+    for (number, swap) in swaps.iter().enumerate() {
+        let head = format!(
+            "# guest: nodes=2 mib=256,128 cpus=2,0 dist=20 shift=3 hmat=1\n\
+             sys /sys/kernel/mm/lru_gen/enabled {}\nsys /proc/sys/kernel/numa_balancing {}\n\
+             sys /proc/sys/vm/swappiness {}\n{swap}{}tmpfs\nsample 300\n",
+            [0, 7][number % 2],
+            [0, 0, 2, 1][number],
+            [0, 60, 100, 200][number],
+            disks[number % 2]
+        );
+        let body = "cgroup a max=6291456 high=6000000 swapmax=4194304\ncgroup a/b low=1048576 min=524288\n\
+            proc p cgroup=a/b thp=1 tlbflush=512\n region m kind=anon pages=1500\n region s kind=shmem pages=300 path=/shm/s\n \
+            region f kind=file pages=900 path=/data/f policy=interleave:3\n region i kind=io pages=900 path=/data/f\n \
+            thread cpu=0\n  touch m pat=seq op=w count=1500 pace=100:500\n  touch f pat=zipf theta=0.75 seed=3 op=r count=2000 watch=64\n  \
+            touch i pat=scanmix hot=100 op=w ms=20\n  barrier 1 2\n  snap one\n  lock s\n  unlock s\n  advise m cold\n  advise m free\n  \
+            touch m pat=uniform op=w count=500 first=100 span=700\n  advise m pageout\n  advise m willneed\n  advise f random\n  \
+            advise f dontneed\n  advise m nohuge\n  touch f pat=loop op=w count=1000\n  policy m bind:1\n  fork kid m pat=seq op=w count=300\n  \
+            fork reader i pat=seq op=r ms=5\n  fork shared s pat=seq op=w count=100\n  negdentry /data/d count=500 first=10\n  \
+            files /data/e count=300\n  statfiles /data/e count=300\n  join a\n  where m\n  advise m dontneed\n  snap two\n end\n \
+            thread cpu=any\n  sleep 50\n  cpu 0-1\n  barrier 1 2\n  touch s pat=seq op=w count=300\n end\nend\n\
+            proc q after=p\n region f kind=file pages=900 path=/data/f policy=many:2\n thread cpu=1\n  touch f op=r count=900\n  snap three\n end\nend\n";
+        // Without swap all has to fit.
+        let body =
+            if swap.is_empty() { body.replace("6291456", "25165824") } else { body.to_owned() };
+        let rows = predicted(&format!("{head}{body}"));
+        for label in ["one", "two", "kid", "reader", "shared", "three", "end"] {
+            assert!(rows.iter().any(|row| row.phase == format!("@{label}")), "{number}: {label}");
+        }
+        assert!(rows.iter().all(|row| row.value.is_finite()));
+    }
+}

@@ -101,8 +101,9 @@ fn walk_group(guest: &mut Guest, lruvec: usize, seq: u64, swappiness: u64) {
         // The bit is set when the CPU switches to the process; here, at each of its faults. Of the
         // first reclaim calls of recorded runs, which age twice, the second walk took the running
         // process again in 24 of 30 where it was reading a file, and in none of 24 where it was
-        // not, so we take a process that reads files for one that never keeps the bit clear. What
-        // switches to it meanwhile is not known.
+        // not, so we take a process that reads files for one that never keeps the bit clear. In the
+        // kernel it is a worker telling of memory.events that switches to it or not, by the phase
+        // of the event against the tick, which is not known of a recorded run.
         let current = guest.reads_cache && proc == guest.current_proc;
         let ran = std::mem::take(&mut guest.procs[proc].used) || current;
         if !ran && !fresh {
@@ -149,7 +150,8 @@ fn walk_region(
 ) {
     let number = guest.vmas[vma].first_region as usize + region;
     // Mappings that mlock() holds are left out, so their accessed bits stay.
-    if !guest.vmas[vma].has_table[region] || guest.vmas[vma].locked {
+    let mapping = &guest.vmas[vma];
+    if !mapping.has_table[region] || mapping.locked || mapping.random {
         return;
     }
     if !forced {
