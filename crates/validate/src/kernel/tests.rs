@@ -99,6 +99,12 @@ fn watermarks_follow_the_knobs_of_a_case() {
     let more: Vec<[u64; 4]> =
         marks("# guest: nodes=1 mib=512 cpus=1\nsys /proc/sys/vm/min_free_kbytes 40000\n");
     assert_eq!(more[1], [9676, 12_095, 14_514, 16_933]);
+    // Two guests of one shape; on one of them the case turned huge pages on.
+    let huge: Vec<[u64; 4]> = marks(
+        "# guest: nodes=2 mib=256 cpus=2 shift=3\n\
+         sys /sys/kernel/mm/transparent_hugepage/enabled always\n",
+    );
+    assert_eq!(huge.iter().map(|marks| marks[0]).collect::<Vec<_>>(), [190, 2512, 3186]);
     let absurd: Vec<[u64; 4]> = marks(&format!(
         "# guest: nodes=1 mib=512 cpus=1\nsys /proc/sys/vm/min_free_kbytes {}\n",
         u64::MAX
