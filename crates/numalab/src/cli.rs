@@ -188,7 +188,7 @@ pub(crate) struct Compare {
 
 #[derive(Args, Debug)]
 pub(crate) struct Validate {
-    /// Only this suite; may be repeated. One of closed-form, libcachesim, reclaim-2012, published, kernel.
+    /// Only this suite; may be repeated. One of closed-form, libcachesim, reclaim-2012, published, kernel, kernel-own.
     #[arg(long, value_name = "NAME")]
     pub(crate) suite: Vec<String>,
     /// Only rows whose id contains TEXT.

@@ -32,9 +32,16 @@ use tables::{CauseRow, ExpectedRow, MachineRow};
 /// The suite's name.
 pub const NAME: &str = "kernel";
 
+/// The suite of cases that this project recorded itself.
+pub const OWN_NAME: &str = "kernel-own";
+
 /// What is asked for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
+    /// The suite whose rows these are.
+    pub suite: &'static str,
+    /// Which kernel counted, and where.
+    pub source: String,
     /// The folder with `cases/`, `machines.csv` and the other tables.
     pub folder: PathBuf,
     /// Only cases whose name contains this; empty for all.
@@ -144,7 +151,7 @@ pub fn run(options: &Options) -> Result<Outcome, Error> {
     for case in load_cases(&options.folder, &options.filter)? {
         let predictions = predict(&case, &tables);
         for expected in tables.expected.iter().filter(|row| row.case == case.name) {
-            outcome.rows.push(judge(expected, &predictions, &tables.causes));
+            outcome.rows.push(judge(options, expected, &predictions, &tables.causes));
         }
         outcome.predictions.extend(predictions);
     }
@@ -160,18 +167,27 @@ pub fn predictions_csv(predictions: &[Prediction]) -> String {
     text
 }
 
-fn judge(expected: &ExpectedRow, predictions: &[Prediction], causes: &[CauseRow]) -> Row {
+fn judge(
+    options: &Options,
+    expected: &ExpectedRow,
+    predictions: &[Prediction],
+    causes: &[CauseRow],
+) -> Row {
     let found = predictions
         .iter()
         .find(|row| row.phase == expected.phase && row.counter == expected.counter);
     let low = expected.bands.iter().map(|band| band.0).fold(f64::INFINITY, f64::min);
     let high = expected.bands.iter().map(|band| band.1).fold(f64::NEG_INFINITY, f64::max);
     let family = expected.case.split('-').next().unwrap_or_default();
+    let table = match options.suite {
+        NAME => format!("family {family}"),
+        suite => format!("{suite} family {family}"),
+    };
     let row = Row {
-        suite: NAME,
+        suite: options.suite,
         id: format!("{}/{}/{}", expected.case, expected.phase, expected.counter),
-        table: format!("family {family}"),
-        source: String::from("Linux 6.12.117 in an emulator"),
+        table,
+        source: options.source.clone(),
         kind: Kind::Predicted,
         quantity: expected.counter.clone(),
         expected: expected.median,

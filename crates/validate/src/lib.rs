@@ -57,6 +57,10 @@ pub const fn suites() -> &'static [Suite] {
             name: kernel::NAME,
             doc: "counters that Linux 6.12 printed for recorded sequences of accesses",
         },
+        Suite {
+            name: kernel::OWN_NAME,
+            doc: "the same of cases that this project recorded after the engines were written",
+        },
     ]
 }
 
@@ -148,12 +152,34 @@ pub fn run(options: &Options, observer: &dyn Observer) -> Result<Outcome, Error>
         let tables = published::load_tables(&folder).map_err(Error::Data)?;
         outcome.rows.extend(published::run(&tables, options, observer));
     }
-    if wanted(kernel::NAME) {
-        let shipped = || options.configs.join("validate").join("kernel");
-        let folder = options.cases.clone().unwrap_or_else(shipped);
-        let found = kernel::run(&kernel::Options { folder, filter: options.filter.clone() })?;
-        outcome.rows.extend(found.rows);
-        outcome.predictions = found.predictions;
+    for kernel in kernel_options(options) {
+        if wanted(kernel.suite) {
+            let found = kernel::run(&kernel)?;
+            outcome.rows.extend(found.rows);
+            outcome.predictions.extend(found.predictions);
+        }
     }
     Ok(outcome)
+}
+
+/// The folders of recorded counters: the shipped ones, or the one that is asked for.
+fn kernel_options(options: &Options) -> Vec<kernel::Options> {
+    let filter = || options.filter.clone();
+    if let Some(folder) = options.cases.clone() {
+        let source = format!("counters in {}", folder.display());
+        return vec![kernel::Options { suite: kernel::NAME, source, folder, filter: filter() }];
+    }
+    let shipped = |suite: &'static str, source: &str| kernel::Options {
+        suite,
+        source: source.to_owned(),
+        folder: options.configs.join("validate").join(suite),
+        filter: filter(),
+    };
+    vec![
+        shipped(kernel::NAME, "Linux 6.12.117 in an emulator"),
+        shipped(
+            kernel::OWN_NAME,
+            "Linux 6.12.95 in an emulator, recorded by traces/capture/kernel",
+        ),
+    ]
 }

@@ -127,7 +127,7 @@ def run(case, k, args):
             print(f"{case.stem} run {k}: no end after {args.timeout} s", flush=True)
             return False
     printed = pathlib.Path(f"{out}.txt").read_text(errors="replace")
-    error = re.search(r"^@error .*$", printed, re.M)
+    error = re.search(r"^@(error|killed) .*$", printed, re.M)
     ok = printed.rstrip().endswith("@done") and not error
     print(f"{case.stem} run {k}: {'ok' if ok else error[0] if error else f'the guest ended early (status {done.returncode}); see {out}.console'}, {time.monotonic() - began:.0f} s", flush=True)
     return ok

@@ -63,6 +63,8 @@ class Run:
                 elif w[0] == "@row":
                     v = [int(x) for x in w[1:11]]
                     rows.append(dict(zip("touches ns nr_free_pages nr_dirty nr_writeback pgscan_kswapd pgsteal_kswapd pgscan_direct pgsteal_direct pageoutrun".split(), v), **{k: int(x) for k, x in (y.split("=") for y in w[11:])}))
+                elif w[0] == "@killed":
+                    raise ValueError(f"{path}: the kernel killed a process")
                 elif w[0] == "@done":
                     ended = True
                 continue

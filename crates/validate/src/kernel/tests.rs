@@ -10,6 +10,11 @@ fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../configs/validate/kernel")
 }
 
+fn options(filter: &str) -> Options {
+    let source = String::from("the recorded kernel");
+    Options { suite: NAME, source, folder: folder(), filter: filter.into() }
+}
+
 fn first(touch: &Touch, pages: u64) -> Vec<u64> {
     let mut generator = Pages::new(touch, pages);
     (0..6).map(|_| generator.next_page()).collect()
@@ -81,6 +86,18 @@ fn every_given_case_is_read_and_has_its_machine() {
     assert_eq!(hot.procs[0].threads[0].steps[1], Step::Sleep { ms: 4100 });
 }
 
+#[test]
+fn every_case_recorded_here_is_read_has_its_machine_and_rows() {
+    let folder = folder().with_file_name("kernel-own");
+    let tables = load_tables(&folder).unwrap();
+    let cases = load_cases(&folder, "").unwrap();
+    assert!(cases.len() >= 20);
+    for case in &cases {
+        assert_ne!(setup::machine_of(case, &tables.machines).name, "built", "{}", case.name);
+        assert!(tables.expected.iter().any(|row| row.case == case.name), "{}", case.name);
+    }
+}
+
 /// A case without a machine of its own gets one of its shape; its knobs move the watermarks as the
 /// recorded guests' did.
 #[test]
@@ -127,7 +144,7 @@ fn rows_pass_within_their_range_or_in_one_of_their_modes() {
 #[test]
 fn nine_tenths_of_the_memcg_lru_family_agree_with_the_kernel() {
     for engine in ["a-classic", "a-mglru"] {
-        let outcome = run(&Options { folder: folder(), filter: engine.into() }).unwrap();
+        let outcome = run(&options(engine)).unwrap();
         let rows: Vec<&Row> = outcome.rows.iter().filter(|row| row.id.starts_with("a-")).collect();
         let passed = rows.iter().filter(|row| row.passed()).count();
         assert!(
@@ -143,7 +160,7 @@ fn nine_tenths_of_the_memcg_lru_family_agree_with_the_kernel() {
 fn four_fifths_of_the_numa_balancing_family_agree_with_the_kernel() {
     let mut rows = Vec::new();
     for filter in ["c-bind", "c-interleave", "c-move", "c-private4", "c-shared2"] {
-        rows.extend(run(&Options { folder: folder(), filter: filter.into() }).unwrap().rows);
+        rows.extend(run(&options(filter)).unwrap().rows);
     }
     let passed = rows.iter().filter(|row| row.passed()).count();
     assert!(rows.len() == 50 && passed >= 40, "{passed} of {}", rows.len());
@@ -151,7 +168,7 @@ fn four_fifths_of_the_numa_balancing_family_agree_with_the_kernel() {
 
 #[test]
 fn predictions_are_written_as_the_scorer_reads_them_and_are_the_same_again() {
-    let options = Options { folder: folder(), filter: "p-fork".into() };
+    let options = options("p-fork");
     let outcome = run(&options).unwrap();
     let text = predictions_csv(&outcome.predictions);
     assert!(text.starts_with("case,phase,counter,value\np-fork,start..warm,pgfault,"));
