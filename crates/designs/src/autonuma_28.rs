@@ -4,13 +4,13 @@
 //! postings "AutoNUMA24" to "autonuma28" and in the branch's `mm/autonuma.c` and
 //! `kernel/sched/numa.c`.
 //!
-//! Modelled: knuma_scand at a random phase; the filter of two faults from a node, the very first
-//! fault being enough; the flag of false sharing that stops a task's migrations for a pass;
-//! statistics of tasks and processes; the balance step of busy CPUs; the limit per node.
+//! Modelled: knuma_scand at a random phase, which marks base pages by 2 MiB; the filter of two
+//! faults from a node, the very first fault being enough; the flag of false sharing that stops a
+//! task's migrations for a pass; statistics of tasks and processes; the balance step of busy CPUs;
+//! the limit per node.
 //!
-//! Left out: marking of whole 2 MiB ranges of base pages, whose one fault covers all of them;
-//! splitting of huge pages before they move (they move whole, as in the published comparisons);
-//! the wake-up search's preference for a task's node.
+//! Left out: splitting of huge pages before they move (they move whole, as in the published
+//! comparisons); the wake-up search's preference for a task's node.
 
 use base::{Bytes, CpuId, Nanos, NodeId, Pages, TaskId};
 use mm::{ScanOutcome, ScanPlan};
@@ -33,6 +33,8 @@ config::config! {
         /// Pages scanned between two sleeps.
         #[check(config::positive)]
         pub pages_to_scan: Pages = Pages(32_768),
+        /// Whether the base pages of 2 MiB are marked at once, and one fault is for all of them.
+        pub scan_pmd: bool = true,
         /// Window of the limit on migration.
         pub migrate_interval_millisecs: Nanos = Nanos::from_ms(100),
         /// Memory moved to one node per window at most.
@@ -145,8 +147,7 @@ impl Design for Autonuma28 {
     const LINEAGE: &'static str = "Andrea Arcangeli, Oct-Nov 2012, not merged: a scanner thread, migration in the fault, tasks balanced by fault weights";
     const SOURCE: &'static str =
         "autonuma28, linux-mm 2012; mm/autonuma.c and kernel/sched/numa.c of the branch";
-    const LEFT_OUT: &'static str =
-        "marking of 2 MiB ranges of base pages; splitting of huge pages; wake-up preference";
+    const LEFT_OUT: &'static str = "splitting of huge pages; wake-up preference";
     type Knobs = Knobs;
 
     fn new(knobs: Knobs, machine: &Machine) -> Self {
@@ -156,6 +157,7 @@ impl Design for Autonuma28 {
                 scan_sleep: knobs.scan_sleep_millisecs,
                 scan_sleep_pass: knobs.scan_sleep_pass_millisecs,
                 pages_to_scan: knobs.pages_to_scan,
+                scan_pmd: knobs.scan_pmd,
             },
             scand: Scand::default(),
             state: State::new(machine, interval, knobs.load_balance_strict),

@@ -3,13 +3,14 @@
 //! Andrea Arcangeli, "AutoNUMA alpha" 10 to 14, January-June 2012; never merged. Described in the
 //! postings of that time and in the branch's `mm/autonuma.c`.
 //!
-//! Modelled: knuma_scand with two sleeps per pass; queues by destination and source node; a
-//! knuma_migrated for each node that takes one page of each source in turn, up to a batch; a fault
-//! from another node, or a local one, cancels a request; statistics by queued destination;
-//! the process's statistics as the scanner finds its pages placed in each pass; strict balancing.
+//! Modelled: knuma_scand with two sleeps per pass, which marks base pages by 2 MiB; queues by
+//! destination and source node; a knuma_migrated for each node that takes one page of each source
+//! in turn, up to a batch; a fault from another node, or a local one, cancels a request;
+//! statistics by queued destination; the process's statistics as the scanner finds its pages placed
+//! in each pass; strict balancing.
 //!
-//! Left out: marking of 2 MiB ranges of base pages; the wake-up of knuma_migrated as soon as a
-//! queue has a batch (it looks every interval).
+//! Left out: the wake-up of knuma_migrated as soon as a queue has a batch (it looks every
+//! interval).
 
 use base::{Bytes, CpuId, MmId, Nanos, NodeId, NodeVec, Pages, TaskId};
 use mm::{ScanOutcome, ScanPlan};
@@ -31,6 +32,8 @@ config::config! {
         /// Pages scanned between two sleeps.
         #[check(config::positive)]
         pub pages_to_scan: Pages = Pages(32_768),
+        /// Whether the base pages of 2 MiB are marked at once, and one fault is for all of them.
+        pub scan_pmd: bool = true,
         /// Sleep of knuma_migrated between two batches.
         pub migrate_sleep_millisecs: Nanos = Nanos::from_ms(100),
         /// A batch of knuma_migrated.
@@ -161,8 +164,7 @@ impl Design for AutonumaAlpha {
     const LINEAGE: &'static str = "Andrea Arcangeli, Jan-Jun 2012, not merged: queues of pages and a migrating thread for each node";
     const SOURCE: &'static str =
         "\"AutoNUMA alpha\" 10-14, linux-mm 2012; mm/autonuma.c of the branch";
-    const LEFT_OUT: &'static str =
-        "marking of 2 MiB ranges of base pages; waking the migrating threads early";
+    const LEFT_OUT: &'static str = "waking the migrating threads early";
     type Knobs = Knobs;
 
     fn new(knobs: Knobs, machine: &Machine) -> Self {
@@ -172,6 +174,7 @@ impl Design for AutonumaAlpha {
                 scan_sleep: knobs.scan_sleep_millisecs,
                 scan_sleep_pass: knobs.scan_sleep_pass_millisecs * 2,
                 pages_to_scan: knobs.pages_to_scan,
+                scan_pmd: knobs.scan_pmd,
             },
             scand: Scand::default(),
             state: State::new(machine, knobs.sched_balance_interval, knobs.load_balance_strict),

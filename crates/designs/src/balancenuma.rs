@@ -17,7 +17,8 @@
 //!   does, and scans from that node are skipped.
 //!
 //! Left out: reference counting of pages shared between processes; splitting of huge pages that
-//! cannot be moved whole; the V3 home-node step, which was dropped before the merge.
+//! cannot be moved whole; handling the base pages of 2 MiB in one fault where all are on one node;
+//! the V3 home-node step, which was dropped before the merge.
 
 use base::{Bytes, MmVec, Nanos, NodeId, PAGE_BYTES, Pages, TaskId, TaskVec};
 
@@ -217,8 +218,7 @@ impl Design for BalanceNuma {
     const LINEAGE: &'static str =
         "Mel Gorman, Nov-Dec 2012, merged in Linux 3.8: migrate on reference, tasks stay";
     const SOURCE: &'static str = "\"Foundation for automatic NUMA balancing\" v10, linux-mm 2012-12-07, <1354875832-9700-1-git-send-email-mgorman@suse.de>";
-    const LEFT_OUT: &'static str =
-        "pages shared between processes; splitting huge pages that cannot move whole";
+    const LEFT_OUT: &'static str = "pages shared between processes; splitting huge pages that cannot move whole; faults of 2 MiB of base pages at once";
     type Knobs = Knobs;
 
     fn new(knobs: Knobs, machine: &topology::Machine) -> Self {

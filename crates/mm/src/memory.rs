@@ -196,7 +196,8 @@ impl Memory {
 
     /// Makes a folio accessible again after a hint fault.
     pub fn open(&mut self, folio: FolioId) {
-        self.update_ptes(folio, |pte| pte.without(Pte::PROTNONE | Pte::MIGRATING).with(Pte::OPEN));
+        let closed = Pte::PROTNONE | Pte::MIGRATING | Pte::REGION;
+        self.update_ptes(folio, |pte| pte.without(closed).with(Pte::OPEN));
     }
 
     /// Changes every entry of a folio.
@@ -236,6 +237,8 @@ impl Memory {
                 assert!(pte.has(Pte::PRESENT), "folio {folio} is not mapped");
                 assert_eq!((pte.folio(), pte.node()), (folio, node), "entry and folio disagree");
                 assert_eq!(pte.has(Pte::HUGE), order == Order::Huge, "size of folio {folio}");
+                let closed = pte.has(Pte::PROTNONE) && !pte.has(Pte::OPEN);
+                assert!(closed || !pte.has(Pte::REGION), "open page of a marked region");
             }
             used[node] += order.pages().0;
             mapped += order.pages().0;

@@ -27,6 +27,9 @@ impl Pte {
     pub const PROTNONE: u64 = 1 << 5;
     /// Under migration: whoever touches it waits.
     pub const MIGRATING: u64 = 1 << 6;
+    /// Made inaccessible together with the other base pages of its 2 MiB: one hint fault is for all of
+    /// them.
+    pub const REGION: u64 = 1 << 7;
     /// Where the node's six bits begin. They and all flags lie in the low sixteen bits.
     pub const NODE_SHIFT: u32 = 8;
     const FOLIO_SHIFT: u32 = 32;

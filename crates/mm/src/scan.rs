@@ -27,6 +27,9 @@ pub struct ScanRules {
     /// Charge a huge page that changed as one page, where steps are not charged (the kernel between
     /// "Account for a THP NUMA hinting update as one PTE update" and its revert, both 2013).
     pub charge_huge_as_one: bool,
+    /// Mark the base pages of a step of 2 MiB at once, so that one hint fault is for all of them
+    /// (AutoNUMA's `scan_pmd`).
+    pub mark_regions: bool,
     /// Walk in steps as long as what is left of the budget, and charge it with the whole step when
     /// anything in it changed (the kernel's `change_prot_numa` since 3.13). Else in steps of 2 MiB,
     /// charged with what changed.
@@ -78,6 +81,8 @@ pub struct ScanOutcome {
     pub updated: u64,
     /// Huge entries made inaccessible.
     pub huge_updated: u64,
+    /// Stores into page tables: base pages that are marked at once take one.
+    pub stores: u64,
     /// Contiguous parts of mappings that changed; each costs a TLB flush.
     pub flushes: u64,
 }
@@ -190,22 +195,25 @@ fn scan_step(ptes: &mut [Pte], folios: &mut Folios, plan: &ScanPlan, out: &mut S
         if ptes[0].has(Pte::OPEN) && !rules.skip_nodes.contains(ptes[0].node()) {
             stamp(ptes[0]);
             ptes.iter_mut().for_each(|pte| *pte = mark(*pte));
-            out.huge_updated += 1;
+            (out.huge_updated, out.stores) = (out.huge_updated + 1, out.stores + 1);
         } else if rules.recount_marked && ptes[0].has(Pte::PROTNONE) {
-            out.huge_updated += 1;
+            (out.huge_updated, out.stores) = (out.huge_updated + 1, out.stores + 1);
         }
         return;
     }
+    let before = out.updated;
     for pte in ptes {
         out.entries += 1;
         let node = pte.node();
         let skipped = Some(node) == rules.skip_base_pages_on || rules.skip_nodes.contains(node);
         if pte.has(Pte::OPEN) && !skipped {
             stamp(*pte);
-            *pte = mark(*pte);
+            *pte = mark(*pte).with(if rules.mark_regions { Pte::REGION } else { 0 });
             out.updated += 1;
         }
     }
+    let changed = out.updated - before;
+    out.stores += if rules.mark_regions { changed.min(1) } else { changed };
 }
 
 fn mark(pte: Pte) -> Pte {
@@ -313,6 +321,19 @@ mod tests {
         assert_eq!(walk(false, false), (5 * 512, 4, Pages(2048)));
         assert_eq!(walk(true, false), (4 * 512, 4, Pages(2048)));
         assert_eq!(walk(true, true), (0, 16, Pages(16)));
+    }
+
+    #[test]
+    fn base_pages_are_marked_at_once_where_the_rules_say_so() {
+        for (mark_regions, stores) in [(false, 700), (true, 2)] {
+            let mut space = space(100..800);
+            let rules = ScanRules { mark_regions, ..ScanRules::default() };
+            let plan = ScanPlan { rules, ..plan(u64::MAX, false) };
+            let out = scan_space(&mut space, &mut Folios::default(), &plan);
+            assert_eq!((out.updated, out.charged, out.stores), (700, Pages(700), stores));
+            let with_others = space.ptes[100..800].iter().filter(|pte| pte.has(Pte::REGION));
+            assert_eq!(with_others.count(), if mark_regions { 700 } else { 0 });
+        }
     }
 
     #[test]

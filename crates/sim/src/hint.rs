@@ -23,48 +23,81 @@ impl World {
         write: bool,
     ) -> Touched {
         let started = self.cpus[cpu].clock;
+        let fault = self.fault_on(task, cpu, mm, page, write);
+        self.vmstat[Vm::pgfault] += 1;
+        self.charge(task, cpu, self.machine.costs.hint_fault, |time| &mut time.hint_fault);
         let pte = self.memory.pte(mm, page);
-        let folio = pte.folio();
-        let fault = HintFault {
+        if pte.has(Pte::REGION) {
+            self.open_region(&fault);
+        } else {
+            let to = self.ask(&fault, pte.folio());
+            if fault.waited {
+                self.wait_for_migration(task, cpu, pte.folio());
+                return Touched::More;
+            }
+            self.open_or_migrate(&fault, pte.folio(), to);
+        }
+        self.recorder.wait(Latent::HintFault, self.cpus[cpu].clock.since(started));
+        self.place(task, Placing::HintFault);
+        // The entries of a huge page need not all have been closed, and reclaim touches any.
+        let single = fault.pages == Order::Base.pages() && !pte.has(Pte::REGION);
+        if single && self.pressure.is_none() { Touched::Closed } else { Touched::More }
+    }
+
+    fn fault_on(&self, task: TaskId, cpu: CpuId, mm: MmId, page: u32, write: bool) -> HintFault {
+        let pte = self.memory.pte(mm, page);
+        HintFault {
             task,
             cpu,
             node: self.machine.node_of(cpu),
             mm,
             page,
             page_node: pte.node(),
-            pages: self.memory.folios.order(folio).pages(),
-            word: self.memory.folios.word(folio),
+            pages: self.memory.folios.order(pte.folio()).pages(),
+            word: self.memory.folios.word(pte.folio()),
             write,
             waited: pte.has(Pte::MIGRATING),
-        };
-        self.vmstat[Vm::pgfault] += 1;
+        }
+    }
+
+    /// Asks the design; returns the node to move the page to, if there is one.
+    fn ask(&mut self, fault: &HintFault, folio: FolioId) -> Option<NodeId> {
+        let local = fault.node == fault.page_node;
         self.vmstat[Vm::numa_hint_faults] += 1;
-        self.vmstat[Vm::numa_hint_faults_local] += u64::from(fault.node == fault.page_node);
-        self.charge(task, cpu, self.machine.costs.hint_fault, |time| &mut time.hint_fault);
-        let now = self.cpus[cpu].clock;
-        let verdict = self.design.hint_fault(&mut cx!(self, now), &fault);
+        self.vmstat[Vm::numa_hint_faults_local] += u64::from(local);
+        let now = self.cpus[fault.cpu].clock;
+        let verdict = self.design.hint_fault(&mut cx!(self, now), fault);
         self.memory.folios.set_word(folio, verdict.word);
         let to = verdict
             .migrate_to
             .filter(|to| *to != fault.page_node && self.machine.nodes.get(*to).is_some());
-        self.decisions.hint_fault(fault.waited, fault.node == fault.page_node, to.is_some());
+        self.decisions.hint_fault(fault.waited, local, to.is_some());
         self.vmstat[Vm::pgpromote_candidate] += if verdict.candidate { fault.pages.0 } else { 0 };
-        if fault.waited {
-            self.wait_for_migration(task, cpu, folio);
-            return Touched::More;
-        }
+        to
+    }
+
+    fn open_or_migrate(&mut self, fault: &HintFault, folio: FolioId, to: Option<NodeId>) {
         match to {
-            Some(to) => self.migrate(task, cpu, folio, to),
+            Some(to) => self.migrate(fault.task, fault.cpu, folio, to),
             None => self.memory.open(folio),
         }
-        self.recorder.wait(Latent::HintFault, self.cpus[cpu].clock.since(started));
-        self.place(task, Placing::HintFault);
-        // The entries of a huge page need not all have been closed, and reclaim touches any.
-        if fault.pages == Order::Base.pages() && self.pressure.is_none() {
-            Touched::Closed
-        } else {
-            Touched::More
+    }
+
+    /// A fault on base pages that were marked at once: each page that still is goes through what a
+    /// fault of its own would bring, and counts as one.
+    fn open_region(&mut self, fault: &HintFault) {
+        let start = fault.page & !(Order::Huge.step() - 1);
+        let end = (start + Order::Huge.step()).min(self.memory.spaces[fault.mm].ptes.len() as u32);
+        for page in start..end {
+            let pte = self.memory.pte(fault.mm, page);
+            if pte.has(Pte::REGION) {
+                let of_page = self.fault_on(fault.task, fault.cpu, fault.mm, page, fault.write);
+                let to = self.ask(&of_page, pte.folio());
+                self.open_or_migrate(&of_page, pte.folio(), to);
+            }
         }
+        let walk = self.machine.costs.pte_scan * u64::from(end - start);
+        self.charge(fault.task, fault.cpu, walk, |time| &mut time.hint_fault);
     }
 
     fn wait_for_migration(&mut self, task: TaskId, cpu: CpuId, folio: FolioId) {
@@ -211,8 +244,7 @@ impl World {
     fn walk(&mut self, task: TaskId, cpu: CpuId, plan: &ScanPlan) -> Option<ScanPlan> {
         let outcome = self.memory.scan(plan);
         let costs = &self.machine.costs;
-        let changed = outcome.updated + outcome.huge_updated;
-        let walk = costs.pte_scan * outcome.entries + costs.pte_update * changed;
+        let walk = costs.pte_scan * outcome.entries + costs.pte_update * outcome.stores;
         let flush = self.tlb_flushes(plan.mm, cpu, outcome.flushes);
         let took = walk + flush;
         self.vmstat[Vm::sim_numa_pages_scanned] += outcome.walked.0;

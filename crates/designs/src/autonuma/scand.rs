@@ -11,6 +11,7 @@ pub(crate) struct ScandKnobs {
     pub(crate) scan_sleep: Nanos,
     pub(crate) scan_sleep_pass: Nanos,
     pub(crate) pages_to_scan: Pages,
+    pub(crate) scan_pmd: bool,
 }
 
 /// What the scanner tells the design.
@@ -72,7 +73,12 @@ impl Scand {
             end: u32::MAX,
             max_updated: knobs.pages_to_scan - self.progress,
             max_walked: Pages::MAX,
-            rules: ScanRules { skip_bound_vmas: true, charge_idle: true, ..ScanRules::default() },
+            rules: ScanRules {
+                skip_bound_vmas: true,
+                charge_idle: true,
+                mark_regions: knobs.scan_pmd,
+                ..ScanRules::default()
+            },
         };
         (KthreadWork::Scan(plan), entered)
     }
