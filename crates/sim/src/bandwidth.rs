@@ -4,18 +4,19 @@
 //! ahead in its stream. Idle (or loaded) latency, lines in flight, core maxima and think time give
 //! its own maximum; the shared resources on its routes give the rest, through the one solver,
 //! [`des::Fluid`]. Capacities depend on mixes, never on rates just computed, so one pass suffices
-//! and nothing oscillates. Copies and clears of pages are streams like any other.
+//! and nothing oscillates. Copies and clears of pages are streams like any other, but for what of
+//! their stores stays in the last-level cache ([`crate::llc`]).
 //!
 //! What sharing adds is put on the lines that cross the resource that limits the task: a thread
 //! with a few remote lines behind a saturated link pays on those.
 
-use base::{CACHE_LINE_BYTES, CpuId, HUGE_PAGE_PAGES, NodeId, NodeVec, PAGE_BYTES, TaskId};
+use base::{CACHE_LINE_BYTES, CpuId, NodeId, NodeVec, PAGE_BYTES, TaskId};
 use des::{Fluid, Limit, Piecewise, ResourceId, StreamIdx};
-use mm::{AddressSpace, Pte};
 use topology::{LoadedLatency, Machine, Matrix, Pattern};
-use trace::Step;
 
-use crate::thread::{Activity, Role, Thread, User};
+use crate::demand::{Demand, look_ahead};
+use crate::llc::Llcs;
+use crate::thread::{Activity, Role, huge_bytes};
 use crate::world::World;
 
 /// Nanoseconds per line for a rate in bytes per second.
@@ -67,20 +68,6 @@ impl Rates {
     pub(crate) fn place(&self, cpu: CpuId) -> CpuId {
         if self.epoch == 0 { cpu } else { self.key.0 }
     }
-}
-
-/// What a task wants of the memory system.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Demand {
-    task: TaskId,
-    cpu: CpuId,
-    /// Bytes per byte of progress, by node; sums to 1 for accesses and clears, 2 for copies.
-    mix: Vec<f64>,
-    pattern: Pattern,
-    dependent: bool,
-    /// Time without memory traffic per line.
-    think_ns: f64,
-    smt_busy: bool,
 }
 
 /// How much slower a loaded memory answers, over its controller's utilisation.
@@ -136,6 +123,8 @@ pub(crate) struct Bandwidth {
     curve: LoadCurve,
     /// Controller of each node, as an index into the machine's resources.
     controllers: NodeVec<Option<usize>>,
+    /// Last-level caches, with what was cleared and copied when last solved.
+    llcs: Llcs,
 }
 
 impl Bandwidth {
@@ -161,6 +150,7 @@ impl Bandwidth {
             idle: NodeVec::filled(1.0, machine.nodes.len()),
             curve,
             controllers: machine.nodes.ids().map(controller).collect(),
+            llcs: Llcs::new(machine),
         };
         bandwidth.find_capacities(machine);
         bandwidth.fluid.reset(&bandwidth.capacities);
@@ -179,10 +169,10 @@ impl Bandwidth {
         self.fluid.is_saturated(ResourceId(resource as u16))
     }
 
-    fn collect_uses(&mut self, routes: &Matrix<Vec<topology::Use>>, from: NodeId, mix: &[f64]) {
+    fn collect_uses(&mut self, routes: &Matrix<Vec<topology::Use>>, from: NodeId, demand: &Demand) {
         self.uses.clear();
-        for (node, share) in mix.iter().enumerate().filter(|(_, share)| **share > 0.0) {
-            let route = &routes[(from, NodeId::from_idx(node))];
+        for (node, share) in demand.traffic() {
+            let route = &routes[(from, node)];
             self.uses.extend(route.iter().map(|one| (ResourceId(one.resource), share * one.cost)));
         }
     }
@@ -208,8 +198,8 @@ impl Bandwidth {
         self.streams.resize(machine.resources.len(), [0.0; Pattern::COUNT]);
         for demand in &self.demands {
             let from = machine.node_of(demand.cpu);
-            for (node, share) in demand.mix.iter().enumerate().filter(|(_, share)| **share > 0.0) {
-                for one in &machine.routes[(from, NodeId::from_idx(node))] {
+            for (node, share) in demand.traffic() {
+                for one in &machine.routes[(from, node)] {
                     self.streams[usize::from(one.resource)][demand.pattern as usize] += share;
                 }
             }
@@ -255,11 +245,16 @@ fn own_max(machine: &Machine, factor: &NodeVec<f64>, demand: &Demand) -> f64 {
     CACHE_LINE_BYTES as f64 * 1e9 / (moving + demand.think_ns)
 }
 
-/// A task whose lines are local gets the machine's weight on saturated resources, a remote one 1.
+/// A task whose lines are local gets the machine's weight on saturated resources, a remote one 1. What
+/// stays in a cache has no part in it.
 fn weight(machine: &Machine, demand: &Demand) -> f64 {
-    let total: f64 = demand.mix.iter().sum();
-    let local = demand.mix[machine.node_of(demand.cpu).idx()] / total;
-    1.0 + (machine.local_weight - 1.0) * local
+    let here = machine.node_of(demand.cpu);
+    let (mut local, mut total) = (0.0, 0.0);
+    for (node, share) in demand.traffic() {
+        total += share;
+        local += if node == here { share } else { 0.0 };
+    }
+    if total > 0.0 { 1.0 + (machine.local_weight - 1.0) * (local / total) } else { 1.0 }
 }
 
 impl World {
@@ -269,6 +264,7 @@ impl World {
         let mut old = std::mem::take(&mut self.bandwidth.demands);
         self.bandwidth.spare.append(&mut old);
         self.bandwidth.demands = old;
+        self.count_moving();
         for cpu in self.machine.cpus.ids() {
             if let Some(task) = self.sched.current(cpu)
                 && let Some(demand) = self.demand(task, cpu)
@@ -289,7 +285,7 @@ impl World {
             let demand = std::mem::replace(&mut bandwidth.demands[idx], Demand::empty());
             let from = machine.node_of(demand.cpu);
             let own = own_max(&machine, &bandwidth.idle, &demand);
-            bandwidth.collect_uses(&machine.routes, from, &demand.mix);
+            bandwidth.collect_uses(&machine.routes, from, &demand);
             bandwidth.fluid.add_stream(own, weight(&machine, &demand), &bandwidth.uses);
             bandwidth.own_max.push(own);
             bandwidth.demands[idx] = demand;
@@ -306,6 +302,20 @@ impl World {
             let demand = std::mem::replace(&mut self.bandwidth.demands[idx], Demand::empty());
             self.set_rates(&demand, &solved);
             self.bandwidth.demands[idx] = demand;
+        }
+    }
+
+    /// Sums what is being cleared and copied under each last-level cache.
+    fn count_moving(&mut self) {
+        self.bandwidth.llcs.reset();
+        for (cpu, info) in self.machine.cpus.enumerate() {
+            let Some(task) = self.sched.current(cpu) else { continue };
+            let bytes = match &self.threads[task].activity {
+                Activity::Clear(_) => huge_bytes(),
+                Activity::Copy(_) => 2.0 * huge_bytes(),
+                Activity::Replay | Activity::Compute(_) | Activity::Busy(_) => continue,
+            };
+            self.bandwidth.llcs.add(info.llc, bytes);
         }
     }
 
@@ -328,7 +338,7 @@ impl World {
         let machine = std::sync::Arc::clone(&self.machine);
         let bandwidth = &mut self.bandwidth;
         let own_max = own_max(&machine, &bandwidth.idle, &demand);
-        bandwidth.collect_uses(&machine.routes, machine.node_of(cpu), &demand.mix);
+        bandwidth.collect_uses(&machine.routes, machine.node_of(cpu), &demand);
         let rate = bandwidth.fluid.fair_rate(own_max, weight(&machine, &demand), &bandwidth.uses);
         let tightest = bandwidth.tightest();
         self.set_rates(&demand, &Solved { own_max, rate, limit: tightest });
@@ -352,13 +362,11 @@ impl World {
         {
             return *rate;
         }
-        let mix = [(to, 1.0), (from.unwrap_or(to), 1.0)];
-        let mix = if from.is_some() { &mix[..] } else { &mix[..1] };
-        let demand = self.moving(task, cpu, mix);
+        let demand = self.moving(task, cpu, from, to, page_bytes(1));
         let machine = std::sync::Arc::clone(&self.machine);
         let bandwidth = &mut self.bandwidth;
         let own = own_max(&machine, &bandwidth.idle, &demand);
-        bandwidth.collect_uses(&machine.routes, machine.node_of(cpu), &demand.mix);
+        bandwidth.collect_uses(&machine.routes, machine.node_of(cpu), &demand);
         let rate = bandwidth.fluid.fair_rate(own, weight(&machine, &demand), &bandwidth.uses);
         bandwidth.spare.push(demand);
         if bandwidth.moved.len() <= slot {
@@ -419,12 +427,12 @@ impl World {
         let local = self.machine.node_of(cpu);
         match &self.threads[task].activity {
             Activity::Copy(copy) => {
-                let mix = [(copy.from, 1.0), (copy.to, 1.0)];
-                Some(self.moving(task, cpu, &mix))
+                let (from, to) = (copy.from, copy.to);
+                Some(self.moving(task, cpu, Some(from), to, huge_bytes()))
             }
             Activity::Clear(clear) => {
-                let mix = [(clear.at.node, 1.0)];
-                Some(self.moving(task, cpu, &mix))
+                let to = clear.at.node;
+                Some(self.moving(task, cpu, None, to, huge_bytes()))
             }
             Activity::Replay => {
                 let mut demand = self.blank(task, cpu);
@@ -447,10 +455,20 @@ impl World {
         }
     }
 
-    /// The demand of moving bytes in kernel mode.
-    fn moving(&mut self, task: TaskId, cpu: CpuId, mix: &[(NodeId, f64)]) -> Demand {
+    /// The demand of clearing a page of `to` that has so many bytes, or of copying one there from
+    /// another node.
+    fn moving(
+        &mut self,
+        task: TaskId,
+        cpu: CpuId,
+        from: Option<NodeId>,
+        to: NodeId,
+        bytes: f64,
+    ) -> Demand {
         let mut demand = self.blank(task, cpu);
-        mix.iter().for_each(|(node, share)| demand.mix[node.idx()] += share);
+        from.into_iter().chain([to]).for_each(|node| demand.mix[node.idx()] += 1.0);
+        let room = if from.is_some() { 2.0 * bytes } else { bytes };
+        demand.cached = (to, self.bandwidth.llcs.kept(self.machine.cpus[cpu].llc, room));
         demand
     }
 
@@ -463,6 +481,7 @@ impl World {
         demand.pattern = Pattern::Sequential;
         demand.dependent = false;
         demand.think_ns = 0.0;
+        demand.cached = (NodeId(0), 0.0);
         demand.smt_busy =
             self.siblings[cpu].iter().any(|other| self.sched.current(*other).is_some());
         demand
@@ -475,20 +494,6 @@ struct Solved {
     limit: Limit,
 }
 
-impl Demand {
-    fn empty() -> Self {
-        Self {
-            task: TaskId(0),
-            cpu: CpuId(0),
-            mix: Vec::new(),
-            pattern: Pattern::Sequential,
-            dependent: false,
-            think_ns: 0.0,
-            smt_busy: false,
-        }
-    }
-}
-
 impl Bandwidth {
     /// The saturated resource with the lowest level among those just collected.
     fn tightest(&self) -> Limit {
@@ -496,69 +501,6 @@ impl Bandwidth {
             self.uses.iter().map(|(id, _)| *id).filter(|id| self.fluid.is_saturated(*id));
         let lowest = saturated.min_by(|a, b| self.fluid.level(*a).total_cmp(&self.fluid.level(*b)));
         lowest.map_or(Limit::OwnMaximum, Limit::Resource)
-    }
-}
-
-/// Samples the pages that the task crosses in the coming epoch; false when its step has no traffic.
-fn look_ahead(
-    user: &User,
-    thread: &Thread,
-    space: &AddressSpace,
-    local: NodeId,
-    samples: usize,
-    epoch_s: f64,
-    demand: &mut Demand,
-) -> bool {
-    let node_of = |pte: Pte| if pte.has(Pte::PRESENT) { pte.node() } else { local };
-    match &user.step {
-        Step::Points(points, range) => {
-            let rows = range.start + user.done..range.end;
-            let stride = (rows.len() / samples).max(1);
-            let (mut lines, mut think) = (0.0, 0.0);
-            for row in rows.step_by(stride) {
-                let moved = f64::from(points.traffic[row].lines());
-                demand.mix[node_of(space.ptes[points.page[row] as usize]).idx()] += moved;
-                lines += moved;
-                think += f64::from(points.think_ns[row]);
-            }
-            demand.pattern = if points.sequential { Pattern::Sequential } else { Pattern::Random };
-            demand.dependent = points.dependent;
-            demand.normalise(lines, think)
-        }
-        Step::Sweep(sweep) => {
-            let lines = f64::from(sweep.traffic.lines());
-            let left = sweep.nr_pages as usize - user.done;
-            let bytes = thread.rates.bytes_per_s * epoch_s;
-            let page_bytes = lines.max(1.0) * CACHE_LINE_BYTES as f64;
-            let ahead = if bytes > 0.0 {
-                (bytes / page_bytes).ceil() as usize
-            } else {
-                HUGE_PAGE_PAGES as usize
-            };
-            let ahead = ahead.clamp(1, left.max(1)).min(left);
-            let stride = ahead.div_ceil(samples.max(1)).max(1);
-            let first = sweep.page as usize + user.done;
-            let mut nr = 0.0;
-            for page in (first..first + ahead).step_by(stride) {
-                demand.mix[node_of(space.ptes[page]).idx()] += lines;
-                nr += 1.0;
-            }
-            demand.pattern = if sweep.sequential { Pattern::Sequential } else { Pattern::Random };
-            demand.normalise(nr * lines, nr * f64::from(sweep.think_ns))
-        }
-        Step::Event(_) | Step::End => false,
-    }
-}
-
-impl Demand {
-    /// Turns sums over samples into shares and think time per line; false without traffic.
-    fn normalise(&mut self, lines: f64, think_ns: f64) -> bool {
-        if lines <= 0.0 {
-            return false;
-        }
-        self.mix.iter_mut().for_each(|share| *share /= lines);
-        self.think_ns = think_ns / lines;
-        true
     }
 }
 

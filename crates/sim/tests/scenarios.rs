@@ -15,13 +15,7 @@ use trace::{
 
 /// Two nodes of two CPUs, 64 MiB each. A line takes 64 ns alone, locally; twice that remotely; a
 /// node's memory serves what three local threads ask.
-fn machine() -> Arc<Machine> {
-    machine_with_link("1GB/s")
-}
-
-/// The same with another link.
-fn machine_with_link(one_way: &str) -> Arc<Machine> {
-    let text = r#"
+const TINY: &str = r#"
 name = "tiny"
 description = "two nodes"
 [[nodes]]
@@ -44,8 +38,18 @@ thp = "never"
 hz = 250
 min_free_kbytes = 256
 "#;
-    let text = text.replace("\"1GB/s\"\nboth", &format!("\"{one_way}\"\nboth"));
-    match topology::parse("tiny.toml", &text) {
+
+fn machine() -> Arc<Machine> {
+    parse(TINY)
+}
+
+/// The same with another link.
+fn machine_with_link(one_way: &str) -> Arc<Machine> {
+    parse(&TINY.replace("\"1GB/s\"\nboth", &format!("\"{one_way}\"\nboth")))
+}
+
+fn parse(text: &str) -> Arc<Machine> {
+    match topology::parse("tiny.toml", text) {
         Ok(machine) => Arc::new(machine),
         Err(problems) => panic!("{}", problems.render(false)),
     }
@@ -172,6 +176,29 @@ fn two_remote_threads_share_the_link() {
     let run = run(workload(2 * u64::from(MIB_PAGES), threads), "first-touch");
     let expected = Bytes::from_mib(2).0 as f64 * 200.0 / 0.5e9;
     assert!((seconds(&run) / expected - 1.0).abs() < 0.03, "{} s", seconds(&run));
+}
+
+#[test]
+fn a_huge_page_is_cleared_in_a_cache_that_holds_it_whatever_memory_is_asked_for() {
+    // Two threads share 0.5 GB/s of memory, where a core alone would take 1 GB/s; one of them first
+    // touches 32 MiB.
+    let sweeping = [vec![on_node(0)], vec![sweep(0, 4 * MIB_PAGES); 100]].concat();
+    let touching = vec![on_node(0), sweep(4 * MIB_PAGES, 32 * MIB_PAGES)];
+    let slow = TINY.replace("3GB/s", "0.5GB/s").replace("never", "always");
+    let clearing_s = |text: &str| {
+        let threads = vec![sweeping.clone(), touching.clone()];
+        let workload = workload(36 * u64::from(MIB_PAGES), threads);
+        let run = try_run(&parse(text), workload, "first-touch", EngineKnobs::default());
+        let run = run.expect("the workload runs");
+        assert_eq!(run.vmstat[Vm::thp_fault_alloc], 18);
+        run.tasks[1].time.fault.as_secs_f64()
+    };
+    let bytes = Bytes::from_mib(32).0 as f64;
+    let in_memory = clearing_s(&slow);
+    assert!((in_memory / (bytes / 0.25e9) - 1.0).abs() < 0.1, "{in_memory} s");
+    // 2 MiB for each of two CPUs, so both may clear.
+    let cached = clearing_s(&format!("{slow}\n[[caches]]\nsize = \"2MiB\"\nways = 16\n"));
+    assert!((cached / (bytes / 1e9) - 1.0).abs() < 0.1, "{cached} s");
 }
 
 #[test]

@@ -48,7 +48,8 @@ config! {
         pub bandwidth: Spanned<BandwidthFile>,
         /// What the cores are like.
         pub cpu: Spanned<CpuFile> = CpuFile::default().into(),
-        /// The caches that filter a recorded trace, first level first; left out, none.
+        /// The caches of one thread, first level first: they filter a recorded trace, and the last
+        /// one holds pages that the kernel clears and copies. Left out, none.
         pub caches: Vec<Cache> = Vec::new(),
         /// What the kernel's work costs.
         pub costs: Costs = Costs::default(),

@@ -41,7 +41,7 @@ pub struct Machine {
     pub smt_share: f64,
     /// Nanoseconds an instruction that hits the first cache takes, on average.
     pub ns_per_instruction: f64,
-    /// The caches that filter a recorded trace.
+    /// The caches of one thread.
     pub caches: Caches,
     /// What the kernel's work costs.
     pub costs: Costs,
@@ -268,7 +268,8 @@ pub enum LoadedLatency {
     },
 }
 
-/// The caches a recorded trace is filtered through.
+/// The caches of one thread: a recorded trace is filtered through them, and the last one holds pages
+/// that the kernel clears and copies.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Caches {
     /// From the first level to the last; empty for none.
