@@ -10,32 +10,55 @@ use crate::source::{FileId, Span, Spanned};
 use crate::suggest::nearest_file;
 use crate::value::{Kind, Table, Value};
 
-/// Reads a file's text. This crate reads none itself; where one cannot be read it looks for files
-/// of a like name beside it.
-pub type Loader = Box<dyn Fn(&Path) -> io::Result<String>>;
+/// Where files are read from; this crate does no input or output of its own. A function that
+/// reads a file's text will do.
+pub trait Files {
+    /// A file's text.
+    ///
+    /// # Errors
+    /// It cannot be read, or is no text.
+    fn read(&self, path: &Path) -> io::Result<String>;
+
+    /// The names of the files that lie beside `path`, for suggestions where it cannot be read.
+    fn beside(&self, _path: &Path) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+impl<F: Fn(&Path) -> io::Result<String>> Files for F {
+    fn read(&self, path: &Path) -> io::Result<String> {
+        self(path)
+    }
+}
 
 /// The context of decoding. One context may read several files; their problems come together.
 pub struct Cx {
     /// Problems found so far, with the files read so far.
     pub problems: Problems,
-    loader: Loader,
+    files: Box<dyn Files>,
     path: Vec<String>,
 }
 
 impl Cx {
-    /// A context that reads files with `loader`, usually `|path| std::fs::read_to_string(path)`.
-    pub fn new(loader: impl Fn(&Path) -> io::Result<String> + 'static) -> Self {
-        Self { problems: Problems::default(), loader: Box::new(loader), path: Vec::new() }
+    /// A context that reads `files`.
+    pub fn new(files: impl Files + 'static) -> Self {
+        Self { problems: Problems::default(), files: Box::new(files), path: Vec::new() }
     }
 
     /// A context that refuses to read files, for text that stands alone.
     pub fn without_files() -> Self {
-        Self::new(|_| Err(io::Error::new(io::ErrorKind::Unsupported, "no files here")))
+        Self::new(|_: &Path| Err(io::Error::new(io::ErrorKind::Unsupported, "no files here")))
     }
 
     /// Records a problem.
     pub fn push(&mut self, problem: Problem) {
         self.problems.push(problem);
+    }
+
+    /// Records that a file could not be read, with the one that was probably meant.
+    pub fn push_about(&mut self, path: &Path, problem: Problem) {
+        let near = nearest_file(path, &self.files.beside(path));
+        self.push(problem.suggest(near.as_deref()));
     }
 
     /// Records an error with one place: `message` stands alone, `label` is written at the caret.
@@ -124,7 +147,7 @@ impl Cx {
     }
 
     fn read_file(&mut self, path: &Path, from: Span, stack: &mut Vec<PathBuf>) -> Option<Value> {
-        match (self.loader)(path) {
+        match self.files.read(path) {
             Ok(text) => {
                 let file = self.problems.sources.add(path, text);
                 stack.push(normal(path));
@@ -134,9 +157,8 @@ impl Cx {
             }
             Err(error) => {
                 let message = format!("failed to read `{}`: {error}", path.display());
-                let near = nearest_file(path);
                 let problem = Problem::error(message).label(from, "named here");
-                self.push(problem.suggest(near.as_deref()));
+                self.push_about(path, problem);
                 None
             }
         }
@@ -193,9 +215,9 @@ fn normal(path: &Path) -> PathBuf {
 /// Everything that is wrong with the file and with those it extends.
 pub fn load<T: FromToml>(
     path: &Path,
-    loader: impl Fn(&Path) -> io::Result<String> + 'static,
+    files: impl Files + 'static,
 ) -> Result<(T, Problems), Problems> {
-    let mut cx = Cx::new(loader);
+    let mut cx = Cx::new(files);
     let value = cx.load(path);
     cx.finish(value)
 }

@@ -127,7 +127,7 @@ mod support;
 mod value;
 
 pub use checks::{IsEmpty, each, if_some, in_range, not_empty, not_negative, positive};
-pub use cx::{Cx, Loader, load, parse};
+pub use cx::{Cx, Files, load, parse};
 pub use decode::{
     Check, Config, Fields, FromToml, Named, backticked, refuse, to_toml_text, wrong_type,
 };
@@ -138,7 +138,7 @@ pub use schema::{Knob, Schemas, doc_text, json_schema, object_schema, tag_schema
 /// A JSON value, as schemas are made of.
 pub use serde_json::Value as Json;
 pub use source::{FileId, LineColumn, Source, SourceMap, Span, Spanned};
-pub use suggest::{did_you_mean, nearest_file};
+pub use suggest::did_you_mean;
 pub use support::{
     TaggedKind, alternatives, names_schema, one_of_schema, read_name, read_tag, table_of,
     tagged_knobs, unknown_name, with_tag,

@@ -21,24 +21,21 @@ pub fn did_you_mean<'a>(
         .map(|(_, candidate)| candidate)
 }
 
-/// The file that `path` is probably a misspelling of: one that lies in the same folder, as it
-/// would be written in the place of `path`. This looks at the disk.
-pub fn nearest_file(path: &Path) -> Option<String> {
-    let name = path.file_name()?.to_str()?;
-    let folder = path.parent()?;
-    let listed = if folder == Path::new("") { Path::new(".") } else { folder };
-    let mut beside: Vec<String> = std::fs::read_dir(listed)
-        .ok()?
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+/// The file that `path` is probably a misspelling of: one of `beside`, the names in its folder, of
+/// the same kind, as it would be written in the place of `path`.
+pub(crate) fn nearest_file(path: &Path, beside: &[String]) -> Option<String> {
+    let stem = |name: &str| Path::new(name).file_stem().and_then(OsStr::to_str).map(str::to_owned);
+    let mut alike: Vec<(String, &String)> = beside
+        .iter()
         .filter(|other| Path::new(other).extension() == path.extension())
+        .filter_map(|other| Some((stem(other)?, other)))
         .collect();
     // The order of a folder is the file system's, and the first of equals is suggested.
-    beside.sort();
-    let stem = |name: &str| Path::new(name).file_stem().and_then(OsStr::to_str).map(str::to_owned);
-    let stems: Vec<String> = beside.iter().filter_map(|other| stem(other)).collect();
-    let nearest = did_you_mean(&stem(name)?, stems.iter().map(String::as_str))?;
-    let idx = stems.iter().position(|stem| stem == nearest)?;
-    Some(folder.join(beside.get(idx)?).display().to_string())
+    alike.sort();
+    let stems = alike.iter().map(|(stem, _)| stem.as_str());
+    let nearest = did_you_mean(&stem(path.file_name()?.to_str()?)?, stems)?;
+    let (_, name) = alike.iter().find(|(stem, _)| stem == nearest)?;
+    Some(path.with_file_name(name).display().to_string())
 }
 
 #[cfg(test)]
@@ -47,13 +44,12 @@ mod tests {
 
     #[test]
     fn a_file_is_suggested_by_its_neighbours() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-        let near = |name: &str| nearest_file(&folder.join(name));
-        let expected = folder.join("suggest.rs").display().to_string();
-        assert_eq!(near("sugest.rs"), Some(expected));
+        let beside = ["suggest.rs", "source.rs", "suggest.md"].map(str::to_owned);
+        let near = |path: &str| nearest_file(Path::new(path), &beside);
+        assert_eq!(near("src/sugest.rs").as_deref(), Some("src/suggest.rs"));
         assert_eq!(near("sugest.toml"), None, "another kind of file");
         assert_eq!(near("elsewhere.rs"), None);
-        assert_eq!(nearest_file(&folder.join("no-such-folder/suggest.rs")), None);
+        assert_eq!(near(".."), None);
     }
 
     #[test]

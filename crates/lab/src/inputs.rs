@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 
+use config::Files;
 use results::InputDigest;
 use sha2::{Digest, Sha256};
 
@@ -13,13 +14,6 @@ use sha2::{Digest, Sha256};
 pub(crate) struct Inputs(Rc<RefCell<Vec<(PathBuf, String)>>>);
 
 impl Inputs {
-    /// Reads a text file and notes its digest.
-    pub(crate) fn read(&self, path: &Path) -> io::Result<String> {
-        let text = std::fs::read_to_string(path)?;
-        self.note(path, hex(&Sha256::digest(&text)));
-        Ok(text)
-    }
-
     /// Notes the digest of a file that somebody else reads.
     pub(crate) fn hash(&self, path: &Path) -> io::Result<()> {
         let mut hasher = Sha256::new();
@@ -43,6 +37,36 @@ impl Inputs {
             sha256: sha256.clone(),
         };
         self.0.borrow().iter().map(digest).collect()
+    }
+}
+
+impl Files for Inputs {
+    /// Reads a text file and notes its digest.
+    fn read(&self, path: &Path) -> io::Result<String> {
+        let text = Disk.read(path)?;
+        self.note(path, hex(&Sha256::digest(&text)));
+        Ok(text)
+    }
+
+    fn beside(&self, path: &Path) -> Vec<String> {
+        Disk.beside(path)
+    }
+}
+
+/// The files of the disk.
+#[derive(Clone, Copy, Debug)]
+pub struct Disk;
+
+impl Files for Disk {
+    fn read(&self, path: &Path) -> io::Result<String> {
+        std::fs::read_to_string(path)
+    }
+
+    fn beside(&self, path: &Path) -> Vec<String> {
+        let Some(folder) = path.parent() else { return Vec::new() };
+        let folder = if folder == Path::new("") { Path::new(".") } else { folder };
+        let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+        entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect()
     }
 }
 

@@ -18,6 +18,7 @@ mod store;
 
 pub use experiment::{DesignFile, ExperimentFile, Seeds, schema};
 pub use families::machine_schema;
+pub use inputs::Disk;
 pub use live::{CellState, Live, LiveCell};
 pub use plan::{Cell, Overrides, Plan, Program, ProgramSource};
 pub use runner::{Finished, LabError, Options, compare};

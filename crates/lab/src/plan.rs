@@ -207,7 +207,7 @@ fn look_at_named_files(tree: &Value, cx: &mut Cx) {
 fn context() -> (Inputs, Cx) {
     let inputs = Inputs::default();
     let reader = inputs.clone();
-    (inputs, Cx::new(move |path: &Path| reader.read(path)))
+    (inputs, Cx::new(reader))
 }
 
 /// Files and what was made of them so far, so that each is read and decoded once.
@@ -476,9 +476,8 @@ impl<'a> Planner<'a> {
             Ok(trace) => Some(trace),
             Err(TraceError::Io(error)) => {
                 let message = format!("failed to read the trace: {error}");
-                let near = config::nearest_file(path);
                 let problem = Problem::error(message).label(from, "named here");
-                self.cx.push(problem.suggest(near.as_deref()));
+                self.cx.push_about(path, problem);
                 None
             }
             Err(error) => {

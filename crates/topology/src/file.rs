@@ -12,11 +12,10 @@ mod pairs;
 mod tests;
 mod values;
 
-use std::io;
 use std::path::Path;
 
 use config::{
-    Cx, Json, NodeList, Problems, Span, Spanned, config, config_tagged, in_range, not_empty,
+    Cx, Files, Json, NodeList, Problems, Span, Spanned, config, config_tagged, in_range, not_empty,
     positive,
 };
 
@@ -390,16 +389,12 @@ fn two_places(cx: &mut Cx, message: String, here: (Span, &str), there: (Span, &s
     cx.push(problem.label(here.0, here.1).label(there.0, there.1));
 }
 
-/// Reads and compiles a machine file, following `extends`; `loader` reads a file's text, usually
-/// `|path| std::fs::read_to_string(path)`. Warnings come with the machine.
+/// Reads and compiles a machine file, following `extends`. Warnings come with the machine.
 ///
 /// # Errors
 /// Everything that is wrong with the file and with those it extends.
-pub fn load(
-    path: &Path,
-    loader: impl Fn(&Path) -> io::Result<String> + 'static,
-) -> Result<(Machine, Problems), Problems> {
-    let mut cx = Cx::new(loader);
+pub fn load(path: &Path, files: impl Files + 'static) -> Result<(Machine, Problems), Problems> {
+    let mut cx = Cx::new(files);
     let file = cx.load::<MachineFile>(path);
     let machine = file.and_then(|file| file.machine(&mut cx));
     cx.finish(machine)

@@ -48,7 +48,7 @@ pub(crate) fn configs() -> PathBuf {
 /// A shipped machine.
 pub(crate) fn shipped(name: &str) -> Machine {
     let path = configs().join("machines").join(name);
-    match crate::load(&path, |path| std::fs::read_to_string(path)) {
+    match crate::load(&path, |path: &Path| std::fs::read_to_string(path)) {
         Ok((machine, _)) => machine,
         Err(problems) => panic!("{problems}"),
     }

@@ -41,7 +41,7 @@ pub(crate) fn run(cli: Cli, ui: &Ui) -> Result<(), Error> {
 
 /// Reads a machine file; its warnings are told.
 fn machine(path: &Path, ui: &Ui) -> Result<topology::Machine, Error> {
-    told(topology::load(path, |path: &Path| fs_err::read_to_string(path)), ui)
+    told(topology::load(path, lab::Disk), ui)
 }
 
 /// The value; warnings are told, errors end the command.
