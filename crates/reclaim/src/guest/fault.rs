@@ -399,12 +399,8 @@ impl Guest {
         let memcg = self.procs[proc].memcg;
         for _ in 0..tables {
             let zone = self.alloc_kernel_page();
-            self.charge(memcg, 1);
             self.procs[proc].table_zones.extend(zone.map(|zone| zone as u8));
-        }
-        match self.procs[proc].kernel_memory.last_mut() {
-            Some((payer, pages)) if *payer == memcg => *pages += tables,
-            _ => self.procs[proc].kernel_memory.push((memcg, tables)),
+            self.charge_kernel(proc as u16, 1);
         }
     }
 

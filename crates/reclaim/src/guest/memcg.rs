@@ -286,7 +286,10 @@ impl Guest {
         if pages > group.slab_pages {
             let more = pages - group.slab_pages;
             self.memcgs[memcg as usize].slab_pages = pages;
-            self.charge(memcg, more);
+            // The object is there already; the group is over its limit where nothing can be freed.
+            if !self.charge(memcg, more) {
+                self.add(memcg, more);
+            }
         }
     }
 

@@ -386,11 +386,17 @@ impl Guest {
         self.vmas[region as usize].policy = policy;
     }
 
-    /// Kernel memory of a process that its group pays for from the start.
+    /// Kernel memory of a process that its group pays for until the process is gone. What the group has no
+    /// room for, since nothing can be freed, it does not pay for.
     pub fn charge_kernel(&mut self, process: u16, pages: u64) {
         let memcg = self.procs[process as usize].memcg;
-        self.charge(memcg, pages);
-        self.procs[process as usize].kernel_memory.push((memcg, pages));
+        if !self.charge(memcg, pages) {
+            return;
+        }
+        match self.procs[process as usize].kernel_memory.last_mut() {
+            Some((payer, paid)) if *payer == memcg => *paid += pages,
+            _ => self.procs[process as usize].kernel_memory.push((memcg, pages)),
+        }
     }
 }
 
