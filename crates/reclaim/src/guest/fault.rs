@@ -396,7 +396,6 @@ impl Guest {
             tables += 1;
         }
         self.vmas[vma].has_table[region] = true;
-        let memcg = self.procs[proc].memcg;
         for _ in 0..tables {
             let zone = self.alloc_kernel_page();
             self.procs[proc].table_zones.extend(zone.map(|zone| zone as u8));
