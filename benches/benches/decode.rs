@@ -1,5 +1,7 @@
 //! How many rows a second a trace decodes: read, checksum, Parquet, checks, regrouping by thread.
-//! Each iteration opens the file anew, so nothing is shared.
+//! Each iteration opens the file anew, so nothing is shared. `ahead` has a second thread decode as
+//! well, as a single run on two cores does; `verified` also compares the rows with the digest first,
+//! as every run does, and then finds them decoded.
 
 use std::hint::black_box;
 
@@ -7,7 +9,7 @@ use base::{MmId, MmVec, Pages};
 use benches::{MEASUREMENT, WARM_UP, is_smoke};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use trace::container::{
-    DEFAULT_BUDGET, Meta, Order, Row, SharedTrace, Source, ThreadMeta, TraceWriter,
+    DEFAULT_BUDGET, Meta, Order, Row, SharedTrace, Source, ThreadMeta, TraceFile, TraceWriter,
 };
 use trace::{Convergence, Event, Mapping, Space, Step, TraceError, Traffic};
 
@@ -72,9 +74,9 @@ fn write(path: &std::path::Path, rows: u32) -> Result<(), TraceError> {
 }
 
 /// Drains all threads; returns the accesses.
-fn decode(path: &std::path::Path) -> Result<u64, TraceError> {
+fn drain(trace: &SharedTrace) -> Result<u64, TraceError> {
     let mut rows = 0;
-    for mut thread in SharedTrace::open(path, DEFAULT_BUDGET)?.workload()?.threads {
+    for mut thread in trace.workload()?.threads {
         loop {
             match thread.stream.next_step()? {
                 Step::Points(points, range) => {
@@ -89,6 +91,19 @@ fn decode(path: &std::path::Path) -> Result<u64, TraceError> {
     Ok(rows)
 }
 
+type Open = fn(&std::path::Path) -> Result<SharedTrace, TraceError>;
+
+/// Ways to open a trace.
+const WAYS: [(&str, Open); 3] = [
+    ("alone", |path| SharedTrace::open(path, DEFAULT_BUDGET)),
+    ("ahead", |path| {
+        let trace = SharedTrace::open(path, DEFAULT_BUDGET)?;
+        trace.decode_ahead(1);
+        Ok(trace)
+    }),
+    ("verified", |path| SharedTrace::verified(TraceFile::open(path)?, DEFAULT_BUDGET)),
+];
+
 fn bench(c: &mut Criterion) {
     let rows: u32 = if is_smoke() { 10_000 } else { 4 << 20 };
     let path = std::env::temp_dir().join(format!("numalab-decode-{}.parquet", std::process::id()));
@@ -96,9 +111,12 @@ fn bench(c: &mut Criterion) {
     let mut group = c.benchmark_group("decode");
     group.warm_up_time(WARM_UP).measurement_time(MEASUREMENT).sample_size(10);
     group.throughput(Throughput::Elements(rows.into()));
-    group.bench_with_input(BenchmarkId::from_parameter(rows), &path, |b, path| {
-        b.iter(|| assert_eq!(decode(path).expect("the trace is sound"), u64::from(rows)));
-    });
+    for (name, open) in WAYS {
+        group.bench_with_input(BenchmarkId::new(name, rows), &path, |b, path| {
+            let decode = || open(path).and_then(|trace| drain(&trace));
+            b.iter(|| assert_eq!(decode().expect("the trace is sound"), u64::from(rows)));
+        });
+    }
     group.finish();
     std::fs::remove_file(&path).expect("the file is ours");
 }

@@ -469,8 +469,7 @@ impl<'a> Planner<'a> {
         let open = || -> Result<SharedTrace, TraceError> {
             inputs.hash(path)?;
             let file = TraceFile::open(path)?;
-            file.verify()?;
-            Ok(SharedTrace::new(file, DEFAULT_BUDGET))
+            SharedTrace::verified(file, DEFAULT_BUDGET)
         };
         let trace = match open() {
             Ok(trace) => Some(trace),

@@ -13,7 +13,7 @@ use thiserror::Error;
 use tracing::{info, info_span, warn};
 
 use crate::live::{CellState, Live, LiveCell};
-use crate::plan::{Cell, Plan};
+use crate::plan::{Cell, Plan, ProgramSource};
 
 /// How to run a plan; nothing here changes the result.
 #[derive(Clone, Debug, Default)]
@@ -63,6 +63,13 @@ pub fn compare(plan: &Plan, options: &Options, live: &Live) -> Result<Finished, 
         .num_threads(options.jobs)
         .build()
         .map_err(|source| LabError::Threads { jobs: options.jobs, source })?;
+    // Cores that have no cell to run decode traces for those that have.
+    let spare = pool.current_num_threads().saturating_sub(plan.cells.len());
+    for cell in &plan.cells {
+        if let ProgramSource::Recorded(trace) = &cell.program.source {
+            trace.decode_ahead(spare);
+        }
+    }
     let outcomes: Vec<Result<Run, Failure>> = pool.install(|| {
         let cells = plan.cells.par_iter().zip(&live.cells).with_max_len(1);
         cells.map(|(cell, live)| run_cell(cell, live)).collect()

@@ -104,11 +104,12 @@ impl TraceInfo {
     /// Any damage.
     pub fn of(path: &Path, verify: bool) -> Result<Self, TraceError> {
         let file = TraceFile::open(path)?;
-        if verify {
-            file.verify()?;
-        }
         let rows = file.nr_rows();
-        let trace = SharedTrace::new(file, DEFAULT_BUDGET);
+        let trace = if verify {
+            SharedTrace::verified(file, DEFAULT_BUDGET)?
+        } else {
+            SharedTrace::new(file, DEFAULT_BUDGET)
+        };
         let walk = Walk::through(&trace)?;
         let (file, meta) = (trace.file(), trace.file().meta());
         let spaces = meta.spaces.iter().zip(&walk.pages).map(|(space, pages)| SpaceInfo {

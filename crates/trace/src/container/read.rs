@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
 
 use bytes::{Buf, Bytes};
 use parquet::column::reader::{ColumnReaderImpl, get_column_reader, get_typed_column_reader};
@@ -17,6 +19,7 @@ use sha2::{Digest, Sha256};
 use super::meta::Meta;
 use super::row::Cells;
 use super::schema::{self, COLUMNS, Group};
+use super::shared::Chunk;
 use super::tail::{self, GUARD_BYTES, GUARD_MAGIC, PARQUET_MAGIC, TRAILER_BYTES};
 use super::write::{hex, identity, json};
 use crate::{Event, TraceError};
@@ -44,6 +47,9 @@ pub struct Verified {
 
 /// The seven columns of some rows, as stored.
 pub(super) type Columns = [Vec<i32>; 7];
+
+/// Batches that wait for the digest.
+const BATCHES_AHEAD: usize = 4;
 
 /// Rows decoded at a time: their columns stay in a core's own cache.
 const BATCH_ROWS: usize = 1 << 13;
@@ -212,15 +218,28 @@ impl TraceFile {
     /// # Errors
     /// The first damage found.
     pub fn verify(&self) -> Result<Verified, TraceError> {
+        self.verify_and(|_, _| ())
+    }
+
+    /// The same; `keep` gets the row groups in turn. They are decoded by a thread of their own, a few
+    /// batches ahead of the digest.
+    pub(super) fn verify_and(
+        &self,
+        mut keep: impl FnMut(usize, Chunk),
+    ) -> Result<Verified, TraceError> {
         let mut digest = Sha256::new();
         digest.update(identity(&self.meta)?);
-        for group in 0..self.groups.len() {
-            super::shared::Chunk::new(self, group, |columns| {
-                for row in 0..columns[0].len() {
-                    digest.update(cells(columns, row).bytes());
+        thread::scope(|scope| {
+            let (send, receive) = sync_channel(BATCHES_AHEAD);
+            thread::Builder::new().spawn_scoped(scope, move || self.decode_all(&send))?;
+            for decoded in receive {
+                match decoded? {
+                    Decoded::Rows(bytes) => digest.update(&bytes),
+                    Decoded::Group(group, chunk) => keep(group, chunk),
                 }
-            })?;
-        }
+            }
+            Ok::<(), TraceError>(())
+        })?;
         digest.update(json(&self.events)?);
         if hex(&digest.finalize()) != self.digest {
             let what = "the rows are not those of the digest in the metadata";
@@ -228,6 +247,30 @@ impl TraceFile {
         }
         Ok(Verified { groups: self.groups.len(), rows: self.nr_rows() })
     }
+
+    /// Sends everything in the order of the file, up to the first damage, until nobody listens.
+    fn decode_all(&self, send: &SyncSender<Result<Decoded, TraceError>>) {
+        for group in 0..self.groups.len() {
+            let chunk = Chunk::new(self, group, |columns| {
+                let rows = (0..columns[0].len()).flat_map(|row| cells(columns, row).bytes());
+                // Who does not listen any more has ended, which the next group finds out.
+                send.send(Ok(Decoded::Rows(rows.collect()))).ok();
+            });
+            let is_damaged = chunk.is_err();
+            let group = chunk.map(|chunk| Decoded::Group(group, chunk));
+            if send.send(group).is_err() || is_damaged {
+                return;
+            }
+        }
+    }
+}
+
+/// What a decoding thread sends.
+enum Decoded {
+    /// Some rows, as they are hashed.
+    Rows(Vec<u8>),
+    /// The row group that those before belong to.
+    Group(usize, Chunk),
 }
 
 /// A row of decoded columns. Values that do not fit are cut: the caller has checked them.

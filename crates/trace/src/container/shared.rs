@@ -1,12 +1,16 @@
 //! Decoding once for any number of runs.
 //!
 //! A row group becomes a chunk in which each thread has its own pieces, in program order: arrays
-//! of accesses and events. Runs share chunks; a budget bounds what stays decoded.
+//! of accesses and events. Runs share chunks; a budget bounds what stays decoded. Threads of their
+//! own may decode chunks ahead of the runs; what a run sees does not depend on it, and damage is
+//! reported to whoever comes to it.
 
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+use std::thread;
 
 use base::{Bytes, MmId};
 
@@ -31,9 +35,21 @@ pub struct SharedTrace {
 struct Inner {
     file: TraceFile,
     budget: Bytes,
-    slots: Vec<Mutex<Option<Arc<Chunk>>>>,
+    slots: Vec<Slot>,
+    /// Threads that decode ahead, at most and now.
+    most_decoders: AtomicUsize,
+    decoders: AtomicUsize,
     /// Decoded chunks, the oldest first.
     resident: Mutex<VecDeque<usize>>,
+}
+
+/// A chunk's place.
+#[derive(Default)]
+struct Slot {
+    /// Locked while the chunk is decoded.
+    chunk: Mutex<Option<Arc<Chunk>>>,
+    /// Whether somebody has set out to decode it ahead.
+    is_taken: AtomicBool,
 }
 
 /// A row group, regrouped by thread.
@@ -60,9 +76,36 @@ impl SharedTrace {
 
     /// Shares an opened trace.
     pub fn new(file: TraceFile, budget: Bytes) -> Self {
-        let slots = (0..file.nr_groups()).map(|_| Mutex::new(None)).collect();
+        let slots = (0..file.nr_groups()).map(|_| Slot::default()).collect();
         let resident = Mutex::new(VecDeque::new());
-        Self { inner: Arc::new(Inner { file, budget, slots, resident }), passes: 1 }
+        let (most_decoders, decoders) = Default::default();
+        let inner = Inner { file, budget, slots, most_decoders, decoders, resident };
+        Self { inner: Arc::new(inner), passes: 1 }
+    }
+
+    /// Shares an opened trace after comparing it with its digest, as [`TraceFile::verify`] does.
+    /// Chunks decoded for that stay as far as the budget goes, so that the first pass finds them.
+    ///
+    /// # Errors
+    /// The first damage found.
+    pub fn verified(file: TraceFile, budget: Bytes) -> Result<Self, TraceError> {
+        let trace = Self::new(file, budget);
+        let inner = &trace.inner;
+        let mut bytes = 0;
+        inner.file.verify_and(|group, chunk| {
+            bytes += inner.bytes_of(group);
+            if bytes <= budget.0 {
+                *lock(&inner.slots[group].chunk) = Some(Arc::new(chunk));
+                inner.make_room(group);
+            }
+        })?;
+        Ok(trace)
+    }
+
+    /// Has up to `decoders` threads decode chunks ahead of the runs from now on, one each, as far as
+    /// the budget goes; 0, as at the beginning, for none.
+    pub fn decode_ahead(&self, decoders: usize) {
+        self.inner.most_decoders.store(decoders, Ordering::Relaxed);
     }
 
     /// The same trace, decoded once with it, in which every thread that another one starts goes
@@ -129,9 +172,69 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl Inner {
+    /// The chunk, decoded now if it is not resident.
+    fn chunk(self: &Arc<Self>, group: usize) -> Result<Arc<Chunk>, TraceError> {
+        let most = self.most_decoders.load(Ordering::Relaxed);
+        if most > 0 {
+            self.decode_behind(group, most);
+        }
+        self.decoded(group)
+    }
+
+    /// Starts threads that decode the chunks behind `group`. While that one is being decoded by
+    /// another, the caller does not wait but decodes one as well.
+    fn decode_behind(self: &Arc<Self>, group: usize, most: usize) {
+        let mut wanted = self.ahead(group, most + 1);
+        for next in wanted.clone() {
+            if self.decoders.load(Ordering::Relaxed) >= most || !self.take(next) {
+                continue;
+            }
+            self.decoders.fetch_add(1, Ordering::Relaxed);
+            let inner = Arc::clone(self);
+            let started = thread::Builder::new().spawn(move || {
+                inner.decode_taken(next);
+                inner.decoders.fetch_sub(1, Ordering::Relaxed);
+            });
+            if started.is_err() {
+                self.slots[next].is_taken.store(false, Ordering::Relaxed);
+                self.decoders.fetch_sub(1, Ordering::Relaxed);
+                return;
+            }
+        }
+        let is_busy = matches!(self.slots[group].chunk.try_lock(), Err(TryLockError::WouldBlock));
+        if is_busy && let Some(next) = wanted.find(|next| self.take(*next)) {
+            self.decode_taken(next);
+        }
+    }
+
+    /// The chunks behind `group` that are wanted: as many as there are, as have room beside it.
+    fn ahead(&self, group: usize, most: usize) -> Range<usize> {
+        let end = self.slots.len().min(group + 1 + most);
+        let mut bytes = self.bytes_of(group);
+        let fits = |next: &usize| {
+            bytes += self.bytes_of(*next);
+            bytes <= self.budget.0
+        };
+        let nr = (group + 1..end).take_while(fits).count();
+        group + 1..group + 1 + nr
+    }
+
+    /// Sets out to decode a chunk; false when it is resident or somebody else does.
+    fn take(&self, group: usize) -> bool {
+        let slot = &self.slots[group];
+        let is_missing = slot.chunk.try_lock().is_ok_and(|chunk| chunk.is_none());
+        is_missing && !slot.is_taken.swap(true, Ordering::Relaxed)
+    }
+
+    /// Decodes a chunk ahead. Damage is left to whoever comes to it.
+    fn decode_taken(&self, group: usize) {
+        self.decoded(group).ok();
+        self.slots[group].is_taken.store(false, Ordering::Relaxed);
+    }
+
     /// The chunk, decoded now if it is not resident; others that want it wait meanwhile.
-    fn chunk(&self, group: usize) -> Result<Arc<Chunk>, TraceError> {
-        let mut slot = lock(&self.slots[group]);
+    fn decoded(&self, group: usize) -> Result<Arc<Chunk>, TraceError> {
+        let mut slot = lock(&self.slots[group].chunk);
         if let Some(chunk) = &*slot {
             return Ok(Arc::clone(chunk));
         }
@@ -142,15 +245,19 @@ impl Inner {
         Ok(chunk)
     }
 
+    /// Bytes of a decoded chunk.
+    fn bytes_of(&self, group: usize) -> u64 {
+        self.file.group_rows(group) * ROW_BYTES
+    }
+
     fn make_room(&self, newest: usize) {
         let mut resident = lock(&self.resident);
         resident.push_back(newest);
-        let bytes = |group: &usize| self.file.group_rows(*group) * ROW_BYTES;
-        let mut total: u64 = resident.iter().map(bytes).sum();
+        let mut total: u64 = resident.iter().map(|group| self.bytes_of(*group)).sum();
         while total > self.budget.0 && resident.len() > 1 {
             let Some(oldest) = resident.pop_front() else { break };
-            total -= bytes(&oldest);
-            *lock(&self.slots[oldest]) = None;
+            total -= self.bytes_of(oldest);
+            *lock(&self.slots[oldest].chunk) = None;
         }
     }
 }

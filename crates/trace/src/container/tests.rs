@@ -265,6 +265,67 @@ fn runs_share_chunks_and_a_small_budget_only_costs_time() {
 }
 
 #[test]
+fn decoding_ahead_changes_no_row() {
+    let (_directory, path) = temporary();
+    let items = some_items(1000);
+    write(&path, &items, 20).expect("writes");
+    for (decoders, budget) in
+        [(1, DEFAULT_BUDGET), (3, DEFAULT_BUDGET), (100, Bytes(600)), (3, Bytes(1))]
+    {
+        let trace = SharedTrace::open(&path, budget).expect("opens");
+        trace.decode_ahead(decoders);
+        for _ in 0..2 {
+            let workload = trace.workload().expect("starts");
+            assert_eq!(drain(workload).expect("reads"), expected(&items), "{decoders} {budget:?}");
+        }
+    }
+}
+
+#[test]
+fn damage_met_ahead_is_reported_in_its_place() {
+    let (_directory, path) = temporary();
+    write(&path, &some_items(1000), 100).expect("writes");
+    let mut bytes = fs_err::read(&path).expect("reads");
+    let sound = TraceFile::open(&path).expect("opens");
+    let TraceError::Damaged { offset, .. } = sound.damaged(6, "") else { unreachable!() };
+    bytes[offset as usize] ^= 4;
+    fs_err::write(&path, &bytes).expect("writes");
+    let steps = |decoders| {
+        let trace = SharedTrace::open(&path, DEFAULT_BUDGET).expect("opens");
+        trace.decode_ahead(decoders);
+        let mut thread = trace.workload().expect("the first chunk is sound").threads.remove(0);
+        for steps in 0.. {
+            match thread.stream.next_step() {
+                Ok(Step::End) => panic!("the damage went unnoticed"),
+                Ok(_) => {}
+                Err(error) => return (steps, error.to_string()),
+            }
+        }
+        unreachable!("it ends")
+    };
+    let alone = steps(0);
+    assert!(alone.0 > 0 && alone.1.ends_with("the checksum is wrong"), "{alone:?}");
+    assert_eq!(steps(1), alone);
+    assert_eq!(steps(20), alone);
+}
+
+#[test]
+fn what_was_decoded_to_verify_it_is_not_decoded_again() {
+    let (_directory, path) = temporary();
+    let items = some_items(300);
+    write(&path, &items, 64).expect("writes");
+    let verified = |budget| {
+        let file = TraceFile::open(&path).expect("opens");
+        SharedTrace::verified(file, budget).expect("is sound")
+    };
+    let (roomy, tight) = (verified(DEFAULT_BUDGET), verified(Bytes(1)));
+    assert_eq!(drain(tight.workload().expect("starts")).expect("reads"), expected(&items));
+    fs_err::remove_file(&path).expect("removes");
+    assert_eq!(drain(roomy.workload().expect("starts")).expect("reads"), expected(&items));
+    assert!(tight.workload().is_err());
+}
+
+#[test]
 fn started_threads_go_through_their_rows_as_often_as_asked() {
     let (_directory, path) = temporary();
     write(&path, &some_items(500), 64).expect("writes");
