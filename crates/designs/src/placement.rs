@@ -8,7 +8,8 @@ use crate::Cx;
 
 /// A NUMA-placement design. Every hook defaults to plain Linux without the feature.
 pub trait Placement: Send {
-    /// The policy of an allocation to which neither mapping nor task gives one. `None`: local.
+    /// The policy of an allocation to which neither mapping nor task gives one. `None`: local. `cx.now`
+    /// is when the block of accesses began that the fault is in.
     fn alloc_policy(&mut self, _cx: &mut Cx<'_>, _request: &AllocRequest) -> Option<Mempolicy> {
         None
     }

@@ -53,6 +53,7 @@ pub struct Folios {
 
 impl Folios {
     /// Adds a folio.
+    #[inline]
     pub fn insert(&mut self, mm: MmId, page: u32, node: NodeId, zone: u8, order: Order) -> FolioId {
         debug_assert!(zone < 4, "a node has at most four zones");
         let huge = if order == Order::Huge { HUGE } else { 0 };

@@ -70,6 +70,7 @@ impl Memory {
 
     /// Maps an allocated folio at `page` (rounded down to the folio's size). Panics when something
     /// is mapped there: the caller looked.
+    #[inline(always)]
     pub fn map(&mut self, mm: MmId, page: u32, order: Order, at: &Allocated) -> Mapped {
         let page = page & !(order.step() - 1);
         let folio = self.folios.insert(mm, page, at.node, at.zone, order);

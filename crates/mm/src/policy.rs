@@ -46,6 +46,7 @@ pub struct Wanted {
 impl Mempolicy {
     /// What a page at `offset` of its mapping wants. `cursor` is the task's own for a task's
     /// policy; `None` goes by the offset, as a mapping's policy does.
+    #[inline(always)]
     pub fn wanted(
         &self,
         local: NodeId,

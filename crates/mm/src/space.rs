@@ -66,6 +66,7 @@ impl AddressSpace {
     }
 
     /// Index in [`AddressSpace::vmas`] of the mapping that covers `page`.
+    #[inline]
     pub fn vma_index(&self, page: u32) -> Option<usize> {
         let idx = self.vmas.partition_point(|vma| vma.pages.end <= page);
         self.vmas.get(idx).filter(|vma| vma.pages.contains(&page)).map(|_| idx)

@@ -120,6 +120,7 @@ impl Zones {
     ///
     /// # Errors
     /// When every allowed node is down to its min watermark.
+    #[inline(always)]
     pub fn alloc(&mut self, order: Order, wanted: &Wanted) -> Result<Allocated, Box<AllocError>> {
         // Most often the wanted node, the first of its own list, has room in its highest zone.
         let (pages, from) = (order.pages(), wanted.node);
@@ -135,6 +136,7 @@ impl Zones {
         self.alloc_anywhere(order, wanted)
     }
 
+    #[cold]
     fn alloc_anywhere(
         &mut self,
         order: Order,

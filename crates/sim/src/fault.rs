@@ -1,16 +1,66 @@
 //! Demand faults: policy, allocation, clearing, mapping.
 
-use base::{CpuId, MmId, NodeMask, TaskId, Vm};
+use base::{CpuId, MAX_NODES, MmId, Nanos, NodeId, NodeMask, TaskId, Vm};
 use designs::AllocRequest;
-use mm::{Allocated, Mempolicy, Order, Vma, Wanted};
+use mm::{AllocError, Allocated, Mempolicy, Order, Pte, Vma, Wanted};
 use results::Outcome;
 use topology::ThpMode;
 
 use crate::bandwidth::page_bytes;
 use crate::record::Latent;
-use crate::step::Touched;
+use crate::step::{Slow, Touched};
 use crate::thread::{Activity, Clear, huge_bytes};
 use crate::world::{World, cx};
+
+/// First touches of base pages whose time is not charged yet. All are of one task on one CPU in one
+/// epoch, so that each of a node costs the same.
+pub(crate) struct FirstTouches {
+    /// Nodes they are on, and what is known of those.
+    nodes: NodeMask,
+    by_node: [OnNode; MAX_NODES],
+    /// What all of them cost.
+    time: Nanos,
+}
+
+/// First touches on one node.
+#[derive(Clone, Copy, Default)]
+struct OnNode {
+    nr: u64,
+    /// What each of them costs.
+    cost: Nanos,
+}
+
+impl Default for FirstTouches {
+    fn default() -> Self {
+        let by_node = [OnNode::default(); MAX_NODES];
+        Self { nodes: NodeMask::EMPTY, by_node, time: Nanos::ZERO }
+    }
+}
+
+impl FirstTouches {
+    /// What those cost that are not charged yet.
+    pub(crate) fn time(&self) -> Nanos {
+        self.time
+    }
+
+    /// Adds one; false when its node has none yet.
+    fn add(&mut self, node: NodeId) -> bool {
+        if !self.nodes.contains(node) {
+            return false;
+        }
+        let on_node = &mut self.by_node[node.idx()];
+        on_node.nr += 1;
+        self.time += on_node.cost;
+        true
+    }
+
+    /// Adds the first one on its node.
+    fn add_first(&mut self, node: NodeId, cost: Nanos) {
+        self.nodes.insert(node);
+        self.by_node[node.idx()] = OnNode { nr: 1, cost };
+        self.time += cost;
+    }
+}
 
 impl World {
     /// Serves a fault on an absent page. A base page is mapped at once; a huge page is cleared
@@ -29,42 +79,94 @@ impl World {
             return Touched::More;
         }
         let vma = self.vma_at(mm, page);
-        let mut order = self.fault_order(mm, page, vma);
-        let mut wanted = self.wanted(task, cpu, mm, page, vma, order);
-        let mut allocated = self.memory.zones.alloc(order, &wanted);
-        if allocated.is_err() && order == Order::Huge {
+        if self.fault_order(mm, page, vma) == Order::Huge {
+            let wanted = self.wanted(task, cpu, mm, page, vma, Order::Huge);
+            if let Ok(at) = self.memory.zones.alloc(Order::Huge, &wanted) {
+                self.count_alloc(cpu, Order::Huge, &at, &wanted);
+                self.charge(task, cpu, self.machine.costs.huge_fault, |time| &mut time.fault);
+                let bytes_left = huge_bytes();
+                self.threads[task].activity = Activity::Clear(Clear { mm, page, at, bytes_left });
+                return Touched::More;
+            }
             self.vmstat[Vm::thp_fault_fallback] += 1;
-            order = Order::Base;
-            wanted = self.wanted(task, cpu, mm, page, vma, order);
-            allocated = self.memory.zones.alloc(order, &wanted);
         }
-        match allocated {
-            Ok(at) => {
-                self.count_alloc(cpu, order, &at, &wanted);
-                self.map_fault(task, cpu, mm, page, order, at);
-                if order == Order::Base { Touched::Closed } else { Touched::More }
-            }
-            Err(error) => {
-                self.vmstat[Vm::oom_kill] += 1;
-                let name = &self.threads[task].name;
-                self.outcome = Outcome::OutOfMemory(format!("thread {name}: {error}"));
-                self.finish(self.cpus[cpu].clock);
-                Touched::More
-            }
+        if let Err(error) = self.map_base(task, cpu, mm, page, vma) {
+            self.vmstat[Vm::oom_kill] += 1;
+            let name = &self.threads[task].name;
+            self.outcome = Outcome::OutOfMemory(format!("thread {name}: {error}"));
+            self.finish(self.cpus[cpu].clock);
+            return Touched::More;
+        }
+        self.settle_touches(task, cpu);
+        Touched::Closed
+    }
+
+    /// Serves a fault in the midst of a block where that changes nothing but the entry: the first
+    /// touch of a base page. False when it is something else, or there is no memory.
+    ///
+    /// The CPU's clock stands at the beginning of the block meanwhile.
+    #[inline]
+    pub(crate) fn touch_first(&mut self, task: TaskId, cpu: CpuId, access: Slow) -> bool {
+        let Slow { mm, page, .. } = access;
+        if self.memory.pte(mm, page) != Pte::ABSENT || self.pressure.is_some() {
+            return false;
+        }
+        let vma = self.vma_at(mm, page);
+        let served = self.fault_order(mm, page, vma) == Order::Base
+            && self.map_base(task, cpu, mm, page, vma).is_ok();
+        self.vmstat[Vm::sim_slow_path] += u64::from(served);
+        self.vmstat[Vm::pgfault] += u64::from(served);
+        served
+    }
+
+    /// Allocates and maps a base page. What that costs is charged by [`World::settle_touches`].
+    #[inline(always)]
+    fn map_base(
+        &mut self,
+        task: TaskId,
+        cpu: CpuId,
+        mm: MmId,
+        page: u32,
+        vma: usize,
+    ) -> Result<(), Box<AllocError>> {
+        let wanted = self.wanted(task, cpu, mm, page, vma, Order::Base);
+        let at = self.memory.zones.alloc(Order::Base, &wanted)?;
+        self.count_alloc(cpu, Order::Base, &at, &wanted);
+        self.memory.map(mm, page, Order::Base, &at);
+        if !self.touches.add(at.node) {
+            let rate = self.move_rate(task, cpu, None, at.node);
+            let clear = Nanos::from_secs_f64(page_bytes(1) / rate);
+            self.touches.add_first(at.node, self.machine.costs.minor_fault + clear);
+        }
+        Ok(())
+    }
+
+    /// Charges and records the first touches since it was last called.
+    #[inline]
+    pub(crate) fn settle_touches(&mut self, task: TaskId, cpu: CpuId) {
+        if self.touches.nodes.is_empty() {
+            return;
+        }
+        let time = std::mem::take(&mut self.touches.time);
+        self.charge(task, cpu, time, |time| &mut time.fault);
+        for node in std::mem::replace(&mut self.touches.nodes, NodeMask::EMPTY).iter() {
+            let OnNode { nr, cost } = self.touches.by_node[node.idx()];
+            self.recorder.waits(Latent::PageFault, cost, nr);
         }
     }
 
     /// Index of the mapping at `page`. A recorded access outside all mappings (the recorder missed
     /// the call, or merged rows across it) maps its page.
+    #[inline(always)]
     pub(crate) fn vma_at(&mut self, mm: MmId, page: u32) -> usize {
         let space = &mut self.memory.spaces[mm];
-        if let Some(vma) = space.vma_index(page) {
-            return vma;
-        }
-        space.map(Vma { pages: page..page + 1, thp: None, policy: None });
-        space.vma_index(page).expect("it was mapped just now")
+        space.vma_index(page).unwrap_or_else(|| {
+            space.map(Vma { pages: page..page + 1, thp: None, policy: None });
+            space.vma_index(page).expect("it was mapped just now")
+        })
     }
 
+    #[inline(always)]
     pub(crate) fn fault_order(&self, mm: MmId, page: u32, vma: usize) -> Order {
         let space = &self.memory.spaces[mm];
         let vma = &space.vmas()[vma];
@@ -77,6 +179,7 @@ impl World {
     }
 
     /// What the policies say: the mapping's, else the task's, else the design's, else local.
+    #[inline(always)]
     pub(crate) fn wanted(
         &mut self,
         task: TaskId,
@@ -110,6 +213,7 @@ impl World {
     }
 
     /// Counts an allocation as `/proc/vmstat` and the nodes' `numastat` do.
+    #[inline]
     pub(crate) fn count_alloc(
         &mut self,
         cpu: CpuId,
@@ -130,47 +234,20 @@ impl World {
         self.vmstat[if at.node == local { Vm::numa_local } else { Vm::numa_other }] += pages;
     }
 
-    fn map_fault(
-        &mut self,
-        task: TaskId,
-        cpu: CpuId,
-        mm: MmId,
-        page: u32,
-        order: Order,
-        at: Allocated,
-    ) {
-        match order {
-            Order::Base => {
-                let rate = self.move_rate(task, cpu, None, at.node);
-                let clear = base::Nanos::from_secs_f64(page_bytes(1) / rate);
-                let cost = self.machine.costs.minor_fault + clear;
-                self.charge(task, cpu, cost, |time| &mut time.fault);
-                self.recorder.wait(Latent::PageFault, cost);
-                self.memory.map(mm, page, Order::Base, &at);
-            }
-            Order::Huge => {
-                let cost = self.machine.costs.huge_fault;
-                self.charge(task, cpu, cost, |time| &mut time.fault);
-                let bytes_left = huge_bytes();
-                self.threads[task].activity = Activity::Clear(Clear { mm, page, at, bytes_left });
-            }
-        }
-    }
-
     /// Goes on clearing a huge page.
-    pub(crate) fn clear_on(&mut self, task: TaskId, cpu: CpuId, clear: Clear, until: base::Nanos) {
+    pub(crate) fn clear_on(&mut self, task: TaskId, cpu: CpuId, clear: Clear, until: Nanos) {
         let rate = self.threads[task].rates.bytes_per_s;
         let left_ns = clear.bytes_left / rate * 1e9;
         let budget_ns = until.since(self.cpus[cpu].clock).0 as f64;
         if left_ns > budget_ns {
             let bytes_left = clear.bytes_left - budget_ns * rate / 1e9;
             self.threads[task].activity = Activity::Clear(Clear { bytes_left, ..clear });
-            self.charge(task, cpu, base::Nanos::from_f64(budget_ns), |time| &mut time.fault);
+            self.charge(task, cpu, Nanos::from_f64(budget_ns), |time| &mut time.fault);
             return;
         }
-        self.charge(task, cpu, base::Nanos::from_f64(left_ns), |time| &mut time.fault);
+        self.charge(task, cpu, Nanos::from_f64(left_ns), |time| &mut time.fault);
         self.threads[task].activity = Activity::Replay;
-        self.recorder.wait(Latent::PageFault, base::Nanos::from_secs_f64(huge_bytes() / rate));
+        self.recorder.wait(Latent::PageFault, Nanos::from_secs_f64(huge_bytes() / rate));
         let vma = self.vma_at(clear.mm, clear.page);
         let space = &self.memory.spaces[clear.mm];
         if space.huge_fits(clear.page, &space.vmas()[vma]) {

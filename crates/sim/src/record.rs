@@ -58,14 +58,14 @@ struct Waits {
 }
 
 impl Waits {
-    fn record(&mut self, value: u64) {
+    fn record(&mut self, value: u64, nr: u64) {
         if let Some((_, count)) = self.repeated.iter_mut().find(|(known, _)| *known == value) {
-            *count += 1;
+            *count += nr;
             return;
         }
         let [older, newer] = self.repeated;
         store(&mut self.histogram, older);
-        self.repeated = [newer, (value, 1)];
+        self.repeated = [newer, (value, nr)];
     }
 
     fn finish(mut self) -> Histogram<u64> {
@@ -101,11 +101,16 @@ impl Recorder {
 
     /// Records one latency of a class that is not a line.
     pub(crate) fn wait(&mut self, class: Latent, took: Nanos) {
+        self.waits(class, took, 1);
+    }
+
+    /// Records the same latency `nr` times.
+    pub(crate) fn waits(&mut self, class: Latent, took: Nanos, nr: u64) {
         match self.waits.iter_mut().find(|waits| waits.class == class) {
-            Some(waits) => waits.record(took.0),
+            Some(waits) => waits.record(took.0, nr),
             None => {
                 let mut fresh = Waits { class, histogram: histogram(), repeated: [(0, 0); 2] };
-                fresh.record(took.0);
+                fresh.record(took.0, nr);
                 self.waits.push(fresh);
             }
         }

@@ -9,13 +9,14 @@
 //! Within a block young and dirty only ever go up, and node and protection cannot change (only the
 //! slow path and events change them), so deciding on copies is exact. A block survives a slow access
 //! that changes no open entry, as page faults do: closed entries are looked up again when their turn
-//! comes.
+//! comes. Whoever opens an entry before its row goes through, as the first touch of a base page does,
+//! need not even have the rows before it counted: all go through together.
 
 use std::ops::Range;
 
 use base::{MAX_NODES, NodeId, NodeMask};
 use mm::Pte;
-use trace::Traffic;
+use trace::{Points, Traffic};
 
 /// Most accesses of a block: their number fits in eight bits, their lines in sixteen.
 pub const BLOCK: usize = 240;
@@ -108,6 +109,9 @@ fn wanted(write: bool) -> u16 {
     YOUNG | (DIRTY & mask(write))
 }
 
+/// Words with a bit for each row of a block.
+const WORDS: usize = BLOCK.div_ceil(64);
+
 /// Rows that passes take at a time.
 const LANES: usize = 8;
 
@@ -120,22 +124,20 @@ fn class_of(low: u16, write: bool) -> u16 {
     (low & NODE_BITS) >> (Pte::NODE_SHIFT - 1) | u16::from(write)
 }
 
-/// Four entries' low bits as one number: a processor looks at them at once.
-#[inline]
-fn in_one(quad: [u16; 4]) -> u64 {
-    quad.iter().rev().fold(0, |all, low| all << 16 | u64::from(*low))
-}
-
-/// The closed ones of sixteen entries, as a bit each, without a branch.
-#[inline]
-fn closed_of(quads: &[[u16; 4]; 4]) -> u64 {
-    /// The bit of open entries in each of [`in_one`].
-    const OPEN_IN_EACH: u64 = 0x0001_0001_0001_0001 * Pte::OPEN;
-    let bits = |quad: usize| (in_one(quads[quad]) & OPEN_IN_EACH) << (4 * quad);
-    // The bit of entry `e` of quad `q` is 16 e + 4 q now; the product has it at 48 + e + 4 q, and
-    // nothing else there.
-    let open = bits(0) | bits(1) | bits(2) | bits(3);
-    !(open.wrapping_mul(1 << 48 | 1 << 33 | 1 << 18 | 1 << 3) >> 48) & 0xffff
+/// The entries that are closed, as a bit each, without a branch.
+fn closed_of(lows: &[u16; BLOCK]) -> [u64; WORDS] {
+    /// The product of eight bytes that are 0 or 1 has the bits of all of them in its highest byte.
+    const TO_BITS: u64 = 0x0102_0408_1020_4080;
+    let mut open = [0; WORDS * 64];
+    open.iter_mut().zip(lows).for_each(|(open, low)| *open = (low & OPEN) as u8);
+    let (eights, _) = open.as_chunks::<8>();
+    let mut words = [0; WORDS];
+    for (word, eights) in words.iter_mut().zip(eights.as_chunks::<8>().0) {
+        for (at, eight) in eights.iter().enumerate() {
+            *word |= (u64::from_le_bytes(*eight).wrapping_mul(TO_BITS) >> 56) << (8 * at);
+        }
+    }
+    words.map(|open| !open)
 }
 
 /// All ones in as many first lanes as the index says, and one more.
@@ -173,7 +175,7 @@ fn in_vectors(all: &mut Rows, rows: Range<usize>, pass: impl FnOnce(&[[u16; LANE
 pub struct Gathered {
     /// Low bits of the entries.
     low: [u16; BLOCK],
-    /// Where rows were closed: the lines of each access, with [`WRITES`].
+    /// Once `is_packed`: the lines of each access, with [`WRITES`].
     traffic: Rows,
     /// Once `is_weighed`: the class of each access, and what it adds to its class: its lines above,
     /// one access below.
@@ -188,8 +190,9 @@ pub struct Gathered {
     all: u16,
     any: u16,
     /// A bit for each row that is closed, as far as is known.
-    closed: [u64; 4],
+    closed: [u64; WORDS],
     has_closed: bool,
+    is_packed: bool,
     is_weighed: bool,
 }
 
@@ -205,8 +208,9 @@ impl Default for Gathered {
             at: 0,
             all: 0,
             any: 0,
-            closed: [0; 4],
+            closed: [0; WORDS],
             has_closed: false,
+            is_packed: false,
             is_weighed: false,
         }
     }
@@ -214,7 +218,7 @@ impl Default for Gathered {
 
 impl Gathered {
     /// Copies the entries of at most [`BLOCK`] accesses. All cache misses happen here.
-    pub fn gather(&mut self, ptes: &[Pte], page: &[u32], traffic: &[Traffic]) {
+    fn gather(&mut self, ptes: &[Pte], page: &[u32]) {
         let nr = page.len();
         let (pages, last_pages) = page.as_chunks::<LANES>();
         let (lows, last_lows) = self.low[..nr].as_chunks_mut::<LANES>();
@@ -234,16 +238,10 @@ impl Gathered {
             // All ones in place of closed entries.
             let open = |low: &u16| low | (low & OPEN).wrapping_sub(OPEN);
             self.all = lows.iter().fold(u16::MAX, |all, low| all & open(low));
-            let (quads, _) = self.low.as_chunks::<4>();
-            let (chunks, _) = quads.as_chunks::<4>();
-            for (packed, traffic) in self.traffic.iter_mut().zip(traffic) {
-                *packed = traffic.lines() | WRITES & mask(traffic.is_write());
-            }
-            for (closed, chunks) in self.closed.iter_mut().zip(chunks.chunks(4)) {
-                *closed = chunks.iter().rev().fold(0, |all, chunk| all << 16 | closed_of(chunk));
-            }
+            self.closed = closed_of(&self.low);
         }
-        (self.nr, self.at, self.any, self.is_weighed) = (nr, 0, any, false);
+        (self.nr, self.at, self.any) = (nr, 0, any);
+        (self.is_packed, self.is_weighed) = (false, false);
     }
 
     /// Forgets what is gathered: entries may have changed.
@@ -252,79 +250,64 @@ impl Gathered {
     }
 
     /// Rows gathered that have not gone through yet.
-    pub fn left(&self) -> usize {
+    fn left(&self) -> usize {
         self.nr - self.at
     }
 
-    /// Replays at most `most` of the rows left, until one needs the slow path. Returns how many went
-    /// through. `page` and `traffic` are those of the rows left. Of the entries gathered, only
-    /// closed ones may have changed since.
+    /// Replays `rows`, which start behind those that went through before, until one is closed; gives
+    /// its place among the rows left then, which the ones before it in its block are also. Whoever
+    /// opens it asks for the [`Gathered::next`] one, and calls this again when there is none; whoever
+    /// does not calls [`Gathered::stop`]. Of the entries gathered, only closed ones may have changed
+    /// since the last call. `block` is the length of the
+    /// next block.
     pub fn run(
         &mut self,
         ptes: &mut [Pte],
-        page: &[u32],
-        traffic: &[Traffic],
-        most: usize,
+        points: &Points,
+        rows: &mut Range<usize>,
+        block: &mut usize,
         seen: &mut Seen,
-    ) -> usize {
-        let first = self.at;
-        let mut end = (first + most).min(self.nr);
-        if self.has_closed {
-            end = self.open_until(ptes, page, traffic, end);
-        }
-        let went = end - first;
-        if went == 0 {
-            return 0;
-        }
-        let (page, now) = (&page[..went], &traffic[..went]);
-        if (self.all ^ self.any) & NODE_BITS == 0 {
-            let mut sums = Sums::default();
+    ) -> Option<usize> {
+        while rows.start < rows.end {
+            if self.left() == 0 {
+                self.gather(ptes, &points.page[rows.start..(rows.start + *block).min(rows.end)]);
+                *block = (*block * 2).min(BLOCK);
+            }
             if self.has_closed {
-                in_vectors(&mut self.traffic, first..end, |vectors| {
-                    let packed = vectors.as_flattened().iter();
-                    packed.for_each(|packed| sums.add(packed & 255, mask(packed & WRITES != 0)));
-                });
-            } else {
-                let now = now.iter();
-                now.for_each(|now| sums.add(now.lines(), mask(now.is_write())));
+                let closed = self.next(ptes, points, rows);
+                if closed.is_some() {
+                    return closed;
+                }
             }
-            sums.store(node_of(self.any), went, seen);
-        } else {
-            if !self.is_weighed {
-                self.weigh(traffic);
-            }
-            self.count(first..end, seen);
+            self.pass(ptes, points, rows, self.left().min(rows.len()), seen);
         }
-        if self.all & (YOUNG | DIRTY) != YOUNG | DIRTY {
-            mark(&self.low[first..end], now, ptes, page);
-        }
-        self.at = end;
-        went
+        None
     }
 
-    /// The first row before `end` that is closed still. Rows opened since they were gathered are
-    /// gathered again, and marked at once: they go through.
-    fn open_until(
+    /// The first row left that is closed still, in the block at hand.
+    #[inline]
+    pub fn next(
         &mut self,
         ptes: &mut [Pte],
-        page: &[u32],
-        traffic: &[Traffic],
-        end: usize,
-    ) -> usize {
+        points: &Points,
+        rows: &Range<usize>,
+    ) -> Option<usize> {
+        let end = self.nr.min(self.at + rows.len());
         loop {
             // The first word that has a bit, or the last one, without a branch.
             let [first, second, third, _] = self.closed.map(|closed| usize::from(closed == 0));
             let word = first + (first & second) + (first & second & third);
             let row = word * 64 + self.closed[word].trailing_zeros() as usize;
             if row >= end {
-                return end;
+                return None;
             }
             let left = row - self.at;
-            let pte = &mut ptes[page[left] as usize];
+            let pte = &mut ptes[points.page[rows.start + left] as usize];
             if !pte.has(Pte::OPEN) {
-                return row;
+                return Some(left);
             }
-            let write = traffic[left].is_write();
+            // Gathered again, and marked at once: it will go through.
+            let write = points.traffic[rows.start + left].is_write();
             pte.0 |= u64::from(wanted(write));
             let low = pte.0 as u16 | YOUNG | DIRTY;
             self.low[row] = low;
@@ -333,6 +316,71 @@ impl Gathered {
             self.any |= low;
             self.closed[word] &= self.closed[word] - 1;
         }
+    }
+
+    /// Replays the first `nr` of the rows left, which [`Gathered::run`] found to be open.
+    pub fn stop(
+        &mut self,
+        ptes: &mut [Pte],
+        points: &Points,
+        rows: &mut Range<usize>,
+        nr: usize,
+        seen: &mut Seen,
+    ) {
+        if nr > 0 {
+            self.pass(ptes, points, rows, nr, seen);
+        }
+    }
+
+    /// Replays the next `nr` rows left, which are open.
+    fn pass(
+        &mut self,
+        ptes: &mut [Pte],
+        points: &Points,
+        rows: &mut Range<usize>,
+        nr: usize,
+        seen: &mut Seen,
+    ) {
+        let left = rows.start..rows.start + self.left();
+        let (page, traffic) = (&points.page[left.clone()], &points.traffic[left]);
+        let passing = self.at..self.at + nr;
+        if (self.all ^ self.any) & NODE_BITS == 0 {
+            self.sum_up(passing.clone(), traffic).store(node_of(self.any), nr, seen);
+        } else {
+            if !self.is_weighed {
+                self.weigh(traffic);
+            }
+            self.count(passing.clone(), seen);
+        }
+        if self.all & (YOUNG | DIRTY) != YOUNG | DIRTY {
+            mark(&self.low[passing.clone()], &traffic[..nr], ptes, &page[..nr]);
+        }
+        self.at = passing.end;
+        rows.start += nr;
+    }
+
+    /// Sums up rows of one node.
+    fn sum_up(&mut self, rows: Range<usize>, traffic: &[Traffic]) -> Sums {
+        let mut sums = Sums::default();
+        if rows.len() == self.nr {
+            traffic[..rows.len()]
+                .iter()
+                .for_each(|now| sums.add(now.lines(), mask(now.is_write())));
+            return sums;
+        }
+        // A part of a block: there will be more.
+        if !self.is_packed {
+            self.is_packed = true;
+            let left = self.at..self.nr;
+            for (packed, traffic) in self.traffic[left].iter_mut().zip(traffic) {
+                *packed = traffic.lines() | WRITES & mask(traffic.is_write());
+            }
+        }
+        in_vectors(&mut self.traffic, rows, |vectors| {
+            let packed = vectors.as_flattened().iter();
+            packed.for_each(|packed| sums.add(packed & 255, mask(packed & WRITES != 0)));
+        });
+        sums
     }
 
     /// Finds classes and weights of the rows left.
@@ -499,34 +547,60 @@ mod tests {
     proptest! {
         #[test]
         fn a_block_equals_one_by_one(
-            accesses in prop::collection::vec((0u32..64, 0u16..128, any::<bool>()), 0..=BLOCK),
+            accesses in prop::collection::vec((0u32..64, 0u16..128, any::<bool>()), 0..=2 * BLOCK),
             closed in prop::collection::vec(0u32..64, 0..20),
             nodes in prop::collection::vec(0u8..64, 1..10),
             steps in prop::collection::vec(1usize..100, 0..3),
+            at_once: bool,
+            mut block in 1..=BLOCK,
         ) {
-            let page: Vec<u32> = accesses.iter().map(|(page, _, _)| *page).collect();
-            let traffic: Vec<Traffic> = accesses.iter().map(|(_, lines, write)| Traffic::new(*lines, 127, *write)).collect();
+            let points = Points {
+                page: accesses.iter().map(|(page, _, _)| *page).collect(),
+                traffic: accesses.iter().map(|(_, lines, write)| Traffic::new(*lines, 127, *write)).collect(),
+                ..Points::default()
+            };
+            let (page, traffic) = (&points.page, &points.traffic);
             let (mut fast, mut slow) = (table(&nodes, &closed), table(&nodes, &closed));
             let (mut seen_fast, mut seen_slow) = (Seen::default(), Seen::default());
             let mut gathered = Gathered::default();
-            gathered.gather(&fast, &page, &traffic);
             let (mut done, mut turns) = (0, steps.iter().cycle());
             while done < page.len() {
-                let most = turns.next().copied().unwrap_or(BLOCK).min(page.len() - done);
+                let most = turns.next().copied().unwrap_or(page.len()).min(page.len() - done);
+                let mut rows = done..done + most;
+                let mut found = gathered.run(&mut fast, &points, &mut rows, &mut block, &mut seen_fast);
+                while let Some(left) = found.filter(|_| at_once) {
+                    // A fault maps the page, on any node, before the rows up to it are counted.
+                    let mapped = Pte::mapped(FolioId(0), NodeId(nodes[left % nodes.len()]), false);
+                    for ptes in [&mut fast, &mut slow] {
+                        ptes[page[rows.start + left] as usize] = mapped;
+                    }
+                    found = gathered.run(&mut fast, &points, &mut rows, &mut block, &mut seen_fast);
+                }
+                if let Some(left) = found {
+                    gathered.stop(&mut fast, &points, &mut rows, left, &mut seen_fast);
+                }
+                let went = rows.start - done;
+                prop_assert!(found.is_some() || rows.is_empty());
                 let rows = done..done + most;
-                let went = gathered.run(&mut fast, &page[done..], &traffic[done..], most, &mut seen_fast);
                 prop_assert_eq!(went, one_by_one(&mut slow, &page[rows.clone()], &traffic[rows], &mut seen_slow));
                 prop_assert_eq!(counts(&seen_fast), counts(&seen_slow));
                 prop_assert_eq!(&fast, &slow);
                 done += went;
-                prop_assert_eq!(gathered.left(), page.len() - done);
-                if went < most {
-                    // A fault maps the page, on any node.
+                if found.is_some() {
+                    // It maps the page afterwards.
                     let mapped = Pte::mapped(FolioId(0), NodeId(nodes[done % nodes.len()]), false);
                     for ptes in [&mut fast, &mut slow] {
                         ptes[page[done] as usize] = mapped;
                     }
                 }
+            }
+        }
+
+        #[test]
+        fn closed_entries_are_found(lows in prop::collection::vec(any::<u16>(), BLOCK)) {
+            let words = closed_of(lows.as_array().expect("a block of them"));
+            for (row, low) in lows.iter().enumerate() {
+                prop_assert_eq!(words[row / 64] >> (row % 64) & 1, u64::from(low & OPEN == 0), "row {}", row);
             }
         }
 

@@ -1,14 +1,15 @@
 //! A thread of the workload goes on with its steps: blocks of accesses, sweeps, events.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use base::math::round_to_u64;
-use base::{CpuId, MmId, Nanos, TaskId, Vm};
+use base::{CpuId, MmId, Nanos, NodeId, TaskId, Vm};
 use mm::Pte;
 use sched::Leave;
-use trace::{Advice, Event, Step};
+use trace::{Advice, Event, Points, Step};
 
-use crate::replay::{BLOCK, Count, run_sweep};
+use crate::replay::{Count, Gathered, run_sweep};
 use crate::thread::{Activity, Role, Thought, User, WaitFor};
 use crate::world::{Barrier, World, cx, policy_of, vma_of};
 
@@ -23,10 +24,10 @@ const SHORTEST_BLOCK: usize = 16;
 
 /// An access that needs the slow path.
 #[derive(Clone, Copy, Debug)]
-struct Slow {
-    mm: MmId,
-    page: u32,
-    write: bool,
+pub(crate) struct Slow {
+    pub(crate) mm: MmId,
+    pub(crate) page: u32,
+    pub(crate) write: bool,
 }
 
 /// What a slow access did to page-table entries.
@@ -103,99 +104,165 @@ impl World {
     /// Replays accesses of the step at hand, which are [`Step::Points`], until time is up or the slow
     /// path has changed more than what it was called for.
     fn replay_points(&mut self, task: TaskId, cpu: CpuId, until: Nanos) {
-        self.threads[task].user().gathered.forget();
-        while let Some(slow) = self.replay_open(task, cpu, until) {
+        let Step::Points(points, range) = &self.threads[task].user().step else { return };
+        let (points, end) = (Arc::clone(points), range.end);
+        let first = range.start;
+        let mut gathered = self.gathered.take().unwrap_or_default();
+        gathered.forget();
+        loop {
+            let rows = first + self.threads[task].user().done..end;
+            let slow = self.replay_open(task, cpu, until, &points, rows, &mut gathered);
+            let Some(slow) = slow else { break };
             let touched = self.slow_access(task, cpu, slow);
             if touched == Touched::More {
                 // The next one is likely near, and what is gathered behind it is gathered in vain.
                 let user = self.threads[task].user();
                 user.block = (user.block / 2).max(SHORTEST_BLOCK);
-                return;
+                break;
             }
             if self.leaves(task, cpu, until).is_some() {
-                return;
+                break;
             }
         }
+        self.gathered = Some(gathered);
     }
 
     /// Replays accesses until one of them needs the slow path, which is returned, or as many are
-    /// done as are likely to fit.
-    fn replay_open(&mut self, task: TaskId, cpu: CpuId, until: Nanos) -> Option<Slow> {
+    /// done as are likely to fit. First touches of base pages are served on the way; their time is
+    /// settled with that of the accesses.
+    fn replay_open(
+        &mut self,
+        task: TaskId,
+        cpu: CpuId,
+        until: Nanos,
+        points: &Points,
+        rows: Range<usize>,
+        gathered: &mut Gathered,
+    ) -> Option<Slow> {
         let budget_ns = until.since(self.cpus[cpu].clock).0 as f64;
-        let thread = &mut self.threads[task];
+        let accesses_per_ns = 1.0 / self.threads[task].access_ns;
         // Several blocks at a time only while they fill half of the time that is left: what the
         // last ones took is a guess for the next.
-        let fitting = (budget_ns / thread.access_ns) as usize;
+        let fitting = (budget_ns * accesses_per_ns) as usize;
         let wanted = if fitting / 2 > FEW_POINTS {
             (fitting / 2).min(MOST_POINTS)
         } else {
             fitting.clamp(1, FEW_POINTS)
         };
-        let User { step, done, thought, seen, gathered, block, .. } = thread.user();
-        let Step::Points(points, range) = step else { return None };
-        let ptes = &mut self.memory.spaces[points.mm].ptes;
-        let first = range.start + *done;
-        let end = range.end.min(first + wanted);
-        let mut row = first;
+        let first = rows.start;
+        let mut left = first..rows.end.min(first + wanted);
         let mut slow = None;
-        while row < end {
-            if gathered.left() == 0 {
-                let rows = row..(row + *block).min(end);
-                gathered.gather(ptes, &points.page[rows.clone()], &points.traffic[rows]);
-                *block = (*block * 2).min(BLOCK);
-            }
-            let (left, most) = (row..row + gathered.left(), gathered.left().min(end - row));
-            let (page, traffic) = (&points.page[left.clone()], &points.traffic[left]);
-            let went = gathered.run(ptes, page, traffic, most, seen);
-            row += went;
-            if went < most {
-                let write = traffic[went].is_write();
-                slow = Some(Slow { mm: points.mm, page: page[went], write });
+        'blocks: loop {
+            let User { seen, block, .. } = self.threads[task].user();
+            let ptes = &mut self.memory.spaces[points.mm].ptes;
+            let mut closed = gathered.run(ptes, points, &mut left, block, seen);
+            if closed.is_none() {
                 break;
             }
-        }
-        *done += row - first;
-        if row > first {
-            if row > thought.until {
-                // Looked at by thousands, so that cache misses overlap: short stretches between
-                // faults would wait for each.
-                thought.until = row.max(range.end.min(first + MOST_POINTS));
-                thought.are_small = are_small(&points.think_ns[first..thought.until]);
+            while let Some(at) = closed {
+                let row = left.start + at;
+                let write = points.traffic[row].is_write();
+                let access = Slow { mm: points.mm, page: points.page[row], write };
+                let is_served = self.touch_first(task, cpu, access);
+                if is_served {
+                    let rest_ns = budget_ns - self.touches.time().0 as i64 as f64;
+                    left.end = left.end.min(first + (rest_ns * accesses_per_ns) as usize);
+                }
+                let ptes = &mut self.memory.spaces[points.mm].ptes;
+                if !is_served || row >= left.end {
+                    let seen = &mut self.threads[task].user().seen;
+                    gathered.stop(ptes, points, &mut left, at, seen);
+                    slow = (!is_served).then_some(access);
+                    break 'blocks;
+                }
+                closed = gathered.next(ptes, points, &left);
             }
-            let think = &points.think_ns[first..row];
-            let think = if thought.are_small {
-                sum_of_small(think)
-            } else {
-                think.iter().map(|ns| u64::from(*ns)).sum()
-            };
-            let took = self.settle(task, cpu, think as f64);
-            self.threads[task].access_ns = (took / (row - first) as f64).max(0.1);
         }
+        let row = left.start;
+        if row > first {
+            let think_ns = self.think_ns(task, points, first..row, rows.end);
+            let took = self.settle(task, cpu, think_ns as f64);
+            let thread = &mut self.threads[task];
+            thread.user().done += row - first;
+            thread.access_ns = (took / (row - first) as f64).max(0.1);
+        }
+        self.settle_touches(task, cpu);
         slow
     }
 
+    /// Think time of some rows of the step at hand, which ends at `end`.
+    fn think_ns(&mut self, task: TaskId, points: &Points, rows: Range<usize>, end: usize) -> u64 {
+        let thought = &mut self.threads[task].user().thought;
+        if rows.end > thought.until {
+            // Looked at by thousands, so that cache misses overlap: short stretches would wait for
+            // each.
+            thought.until = rows.end.max(end.min(rows.start + MOST_POINTS));
+            thought.are_small = are_small(&points.think_ns[rows.start..thought.until]);
+        }
+        let think = &points.think_ns[rows];
+        if thought.are_small {
+            sum_of_small(think)
+        } else {
+            think.iter().map(|ns| u64::from(*ns)).sum()
+        }
+    }
+
+    /// Replays pages of a sweep: a stretch of present ones, or of those that are touched for the first
+    /// time, or one that needs the slow path.
     fn replay_sweep(&mut self, task: TaskId, cpu: CpuId, until: Nanos, sweep: trace::Sweep) {
         let budget_ns = until.since(self.cpus[cpu].clock).0 as f64;
-        let thread = &mut self.threads[task];
-        let done = thread.user().done;
+        let done = self.threads[task].user().done;
+        let most = SWEEP_BLOCK.min(sweep.nr_pages as usize - done) as u32;
         let page = sweep.page + done as u32;
-        let first = self.memory.spaces[sweep.mm].ptes[page as usize];
-        let node = if first.has(Pte::PRESENT) { first.node() } else { self.machine.node_of(cpu) };
-        let line_ns = thread.rates.idle_ns[node.idx()] + thread.rates.queue_ns[node.idx()];
-        let page_ns = f64::from(sweep.traffic.lines()) * line_ns + f64::from(sweep.think_ns);
-        let nr = (budget_ns / page_ns.max(0.1)).ceil() as usize;
-        let nr = nr.clamp(1, SWEEP_BLOCK).min(sweep.nr_pages as usize - done) as u32;
+        let first = self.memory.pte(sweep.mm, page);
+        let nr = if first.has(Pte::OPEN) {
+            let fitting = budget_ns / self.page_ns(task, &sweep, first.node());
+            (fitting.ceil() as u32).clamp(1, most)
+        } else {
+            self.touch_sweep(task, cpu, budget_ns, &sweep, page..page + most)
+        };
+        if nr == 0 {
+            let slow = Slow { mm: sweep.mm, page, write: sweep.traffic.is_write() };
+            self.slow_access(task, cpu, slow);
+            return;
+        }
         let ptes = &mut self.memory.spaces[sweep.mm].ptes;
         let user = self.threads[task].user();
         let went = run_sweep(ptes, page, nr, sweep.traffic, &mut user.seen);
         user.done += went as usize;
-        if went > 0 {
-            self.settle(task, cpu, f64::from(went) * f64::from(sweep.think_ns));
+        self.settle(task, cpu, f64::from(went) * f64::from(sweep.think_ns));
+        self.settle_touches(task, cpu);
+    }
+
+    /// Nanoseconds that a page of a sweep takes, at least a tenth.
+    fn page_ns(&self, task: TaskId, sweep: &trace::Sweep, node: NodeId) -> f64 {
+        let rates = &self.threads[task].rates;
+        let line_ns = rates.idle_ns[node.idx()] + rates.queue_ns[node.idx()];
+        (f64::from(sweep.traffic.lines()) * line_ns + f64::from(sweep.think_ns)).max(0.1)
+    }
+
+    /// Touches pages for the first time, as many in a row as there are and time allows; returns their
+    /// number.
+    fn touch_sweep(
+        &mut self,
+        task: TaskId,
+        cpu: CpuId,
+        budget_ns: f64,
+        sweep: &trace::Sweep,
+        pages: Range<u32>,
+    ) -> u32 {
+        let write = sweep.traffic.is_write();
+        let mut passing_ns = 0.0;
+        for page in pages.clone() {
+            if !self.touch_first(task, cpu, Slow { mm: sweep.mm, page, write }) {
+                return page - pages.start;
+            }
+            passing_ns += self.page_ns(task, sweep, self.memory.pte(sweep.mm, page).node());
+            if passing_ns + self.touches.time().0 as i64 as f64 >= budget_ns {
+                return page + 1 - pages.start;
+            }
         }
-        if went < nr {
-            let slow = Slow { mm: sweep.mm, page: page + went, write: sweep.traffic.is_write() };
-            self.slow_access(task, cpu, slow);
-        }
+        pages.len() as u32
     }
 
     /// Turns what a block saw into time and counts; returns the nanoseconds it took.

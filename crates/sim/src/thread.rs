@@ -6,7 +6,7 @@ use results::TimeSplit;
 use trace::{Step, ThreadStream};
 
 use crate::bandwidth::Rates;
-use crate::replay::{Gathered, Seen};
+use crate::replay::Seen;
 
 /// A task as the engine runs it.
 pub(crate) struct Thread {
@@ -62,7 +62,6 @@ pub(crate) struct User {
     pub(crate) policy: Option<Mempolicy>,
     pub(crate) cursor: Cursor,
     pub(crate) seen: Seen,
-    pub(crate) gathered: Gathered,
     /// Length of the next block of accesses to single pages.
     pub(crate) block: usize,
 }

@@ -17,6 +17,7 @@ use trace::{Convergence, Step};
 
 use crate::bandwidth::Bandwidth;
 use crate::event::Event;
+use crate::fault::FirstTouches;
 use crate::history::Decisions;
 use crate::pressure::Pressure;
 use crate::record::Recorder;
@@ -58,6 +59,9 @@ pub(crate) struct World {
     pub(crate) kthreads: Vec<TaskId>,
     pub(crate) daemon: Option<TaskId>,
     pub(crate) groups: Vec<trace::Group>,
+    /// What blocks are gathered in; `None` while one is replayed.
+    pub(crate) gathered: Option<Box<Gathered>>,
+    pub(crate) touches: FirstTouches,
     /// Living threads of the workload.
     pub(crate) nr_alive: usize,
     pub(crate) ended: Option<Nanos>,
@@ -201,6 +205,8 @@ impl World {
             kthreads: Vec::new(),
             daemon: None,
             groups: workload.groups.clone(),
+            gathered: None,
+            touches: FirstTouches::default(),
             nr_alive: 0,
             ended: None,
             outcome: Outcome::Finished,
@@ -250,7 +256,6 @@ impl World {
             policy: None,
             cursor: Cursor::default(),
             seen: Seen::default(),
-            gathered: Gathered::default(),
             block: BLOCK,
         };
         let role = Role::User(Box::new(user));

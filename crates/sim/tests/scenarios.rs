@@ -9,8 +9,8 @@ use results::{Outcome, Run};
 use sim::{EngineKnobs, Progress, RunSpec, SimError};
 use topology::Machine;
 use trace::{
-    Convergence, Event, Mapping, Mempolicy, Space, Step, Sweep, Thread, ThreadStream, TraceError,
-    Traffic, Workload,
+    Convergence, Event, Mapping, Mempolicy, Points, Space, Step, Sweep, Thread, ThreadStream,
+    TraceError, Traffic, Workload,
 };
 
 /// Two nodes of two CPUs, 64 MiB each. A line takes 64 ns alone, locally; twice that remotely; a
@@ -230,6 +230,39 @@ fn balancenuma_brings_memory_to_a_thread_that_moved() {
     // The equal-only filter takes two faults a page before it moves.
     assert!(moved.vmstat[Vm::numa_hint_faults] >= 2 * pages);
     assert!(seconds(&moved) < 0.75 * seconds(&stayed), "{} {}", seconds(&moved), seconds(&stayed));
+}
+
+#[test]
+fn first_touches_in_the_midst_of_blocks_are_counted_and_paid_for_one_by_one() {
+    // One access in seven goes to a page that was never touched, as do all of a sweep.
+    let pages: Vec<u32> =
+        (0..7000).map(|row| if row % 7 == 0 { 1000 + row / 7 } else { row % 900 }).collect();
+    let nr = pages.len();
+    let points = Points {
+        mm: MmId(0),
+        traffic: vec![Traffic::new(1, 0, true); nr],
+        think_ns: vec![10; nr],
+        page: pages,
+        ..Points::default()
+    };
+    let steps = vec![sweep(0, 900), Step::Points(Arc::new(points), 0..nr)];
+    let run = run(workload(2048, vec![steps]), "interleave");
+    let touched = 900 + 1000;
+    for counter in
+        [Vm::pgfault, Vm::pgalloc_normal, Vm::numa_hit, Vm::numa_interleave, Vm::sim_slow_path]
+    {
+        assert_eq!(run.vmstat[counter], touched, "{}", counter.name());
+    }
+    assert_eq!(run.vmstat[Vm::numa_local] + run.vmstat[Vm::numa_other], touched);
+    assert_eq!(run.vmstat[Vm::sim_accesses], 900 + nr as u64);
+    let faults = run.latency.iter().find(|latency| latency.class == "page fault");
+    let faults = &faults.expect("there were some").histogram;
+    assert_eq!(faults.len(), touched);
+    let (sum, paid) = (faults.mean() * touched as f64, run.tasks[0].time.fault.0 as f64);
+    assert!((sum / paid - 1.0).abs() < 1e-3, "{sum} ns in the histogram, {paid} ns paid");
+    // Nothing else takes time here, but for the start.
+    let time = run.tasks[0].time;
+    assert!(run.elapsed.saturating_sub(time.total()) < Nanos::from_us(1), "{time:?}");
 }
 
 #[test]
