@@ -41,6 +41,7 @@ fn numa02(criterion: &mut Criterion) {
                     axes: BTreeMap::new(),
                     seed: 1,
                     knobs: EngineKnobs::default(),
+                    yardsticks: Vec::new(),
                 };
                 black_box(sim::run(spec, &Progress::default()).expect("it runs").elapsed)
             });

@@ -30,6 +30,7 @@ fn main() {
             axes: BTreeMap::new(),
             seed: 1,
             knobs: EngineKnobs::default(),
+            yardsticks: Vec::new(),
         };
         let started = Instant::now();
         let run = sim::run(spec, &Progress::default()).expect("the benchmark's workload runs");

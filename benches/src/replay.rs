@@ -168,6 +168,7 @@ pub fn engine(machine: &Arc<Machine>, design: &str, workload: Workload) -> u64 {
         axes: BTreeMap::new(),
         seed: 1,
         knobs: EngineKnobs::default(),
+        yardsticks: Vec::new(),
     };
     let run = sim::run(spec, &Progress::default()).expect("the benchmark's workload runs");
     run.vmstat[base::Vm::sim_accesses]

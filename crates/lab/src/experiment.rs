@@ -32,6 +32,10 @@ config! {
         /// What is compared, in the order in which it is shown: `designs = ["bind", "balancenuma"]`,
         /// or tables where a design has settings.
         pub designs: Spanned<Vec<DesignEntry>>,
+        /// Textbook policies of page replacement that each run under memory pressure is held against, on
+        /// its own stream of page accesses: names as `numalab designs` lists them, or `all`. Belady's
+        /// optimum, the best there is, always comes with them.
+        pub yardsticks: Vec<Spanned<String>> = Vec::new(),
         /// Settings of the engine.
         pub engine: Spanned<Value> = Value::empty_table().into(),
         /// Settings that differ from the files', by dotted path: `"workload.scale" = 0.1`,
@@ -190,6 +194,11 @@ fn experiment(file: &ExperimentFile, _table: Span, cx: &mut Cx) {
             cx.push(config::unknown_name("baseline", baseline, &labels));
         }
     }
+    for name in &file.yardsticks {
+        if let Err(problem) = families::yardsticks(&[name.as_str()]) {
+            cx.push(problem.label(name.span, "not known"));
+        }
+    }
     axes::check(file, cx);
 }
 
@@ -199,6 +208,9 @@ pub fn schema() -> Json {
     families::add_to(&mut schema, "DesignFile", None);
     if let Some(name) = schema.pointer_mut("/properties/designs/items/oneOf/0") {
         name["enum"] = families::names().into();
+    }
+    if let Some(items) = schema.pointer_mut("/properties/yardsticks/items") {
+        items["enum"] = families::yardstick_names().into();
     }
     schema
 }

@@ -4,14 +4,18 @@
 //! An entry of the two families of reclaim stands for two settings of the machine's kernel; pages are
 //! then placed by first touch, as a kernel without automatic NUMA balancing places them.
 
-use config::{Cx, Json, Problem, Spanned, Value};
+use std::path::Path;
+
+use config::{Cx, Json, Problem, Problems, Spanned, Value};
 use designs::DESIGNS;
 use reclaim::hierarchy::{self, HIERARCHIES};
 use reclaim::mapped::{self, MAPPED_RULES};
+use reclaim::textbook::{self, POLICIES};
 use serde_json::json;
-use topology::{Machine, Reclaim};
+use topology::{Machine, MachineFile, Reclaim};
 
 use crate::axes::{Setting, Target};
+use crate::inputs::Disk;
 
 /// What places pages where the design decides on reclaim.
 const PLACEMENT: &str = "first-touch";
@@ -115,6 +119,30 @@ pub(crate) fn refuse_knobs(name: &Spanned<String>, knobs: &Value, cx: &mut Cx) {
     }
 }
 
+/// Stands for all textbook policies.
+const ALL: &str = "all";
+
+/// What may be named as a yardstick.
+pub(crate) fn yardstick_names() -> Vec<&'static str> {
+    POLICIES.iter().map(|policy| policy.name).chain([ALL]).collect()
+}
+
+/// The textbook policies of those names, each once, in the registry's order; or what is wrong with a
+/// name.
+pub(crate) fn yardsticks(names: &[&str]) -> Result<Vec<&'static textbook::Registered>, Problem> {
+    let known = yardstick_names();
+    if let Some(unknown) = names.iter().find(|name| !known.contains(*name)) {
+        let problem = Problem::error(format!("textbook policy `{unknown}` does not exist"));
+        return Err(match config::did_you_mean(unknown, known.iter().copied()) {
+            Some(near) => problem.help(format!("did you mean `{near}`?")),
+            None => problem.help(format!("the policies are {}", config::backticked(&known))),
+        });
+    }
+    let is_named =
+        |policy: &&textbook::Registered| names.contains(&policy.name) || names.contains(&ALL);
+    Ok(POLICIES.iter().filter(is_named).collect())
+}
+
 /// Names and settings of each design with the schema of its knobs.
 fn schemas(family: Option<Family>) -> Vec<(&'static str, Json)> {
     let placement = DESIGNS.iter().map(|design| (design.name, (design.schema)()));
@@ -156,6 +184,19 @@ pub(crate) fn add_to(schema: &mut Json, definition: &str, family: Option<Family>
         entry["properties"]["design"]["enum"] = names.into();
         entry["allOf"] = choices.into();
     }
+}
+
+/// Reads and compiles a machine file, the designs of reclaim that it names included.
+///
+/// # Errors
+/// Everything that is wrong with the file and those it extends; with a machine come its warnings.
+pub fn load_machine(path: &Path) -> Result<(Machine, Problems), Problems> {
+    let mut cx = Cx::new(Disk);
+    let file = cx.load::<MachineFile>(path);
+    let machine = file.and_then(|file| file.machine(&mut cx));
+    let machine =
+        machine.filter(|machine| sim::reclaim_designs(&machine.kernel, &mut cx).is_some());
+    cx.finish(machine)
 }
 
 /// JSON Schema of machine files: designs of reclaim and their settings are known to it.

@@ -55,7 +55,7 @@ impl Files for Inputs {
 
 /// The files of the disk.
 #[derive(Clone, Copy, Debug)]
-pub struct Disk;
+pub(crate) struct Disk;
 
 impl Files for Disk {
     fn read(&self, path: &Path) -> io::Result<String> {

@@ -13,13 +13,14 @@ mod families;
 mod inputs;
 mod live;
 mod plan;
+mod program;
 mod runner;
 mod store;
 
 pub use experiment::{DesignFile, ExperimentFile, Seeds, schema};
-pub use families::machine_schema;
-pub use inputs::Disk;
+pub use families::{load_machine, machine_schema};
 pub use live::{CellState, Live, LiveCell};
-pub use plan::{Cell, Overrides, Plan, Program, ProgramSource};
+pub use plan::{Cell, Overrides, Plan};
+pub use program::{Program, ProgramSource};
 pub use runner::{Finished, LabError, Options, compare};
 pub use store::Directory;

@@ -7,17 +7,19 @@ use std::sync::Arc;
 use config::{Cx, FromToml, Problem, Problems, Span, Spanned, Value};
 
 use designs::Maker;
+use reclaim::textbook;
 use results::{Drawing, InputDigest};
 use sim::EngineKnobs;
 use topology::{Machine, MachineFile, Reclaim};
+use trace::TraceError;
 use trace::container::{DEFAULT_BUDGET, SharedTrace, TraceFile};
 use trace::generate::{WorkloadFile, WorkloadSpec};
-use trace::{Memcg, TraceError, Workload};
 
 use crate::axes::{Axis, Setting, Target, axes, own_settings, settings};
 use crate::experiment::{ExperimentFile, Seeds};
 use crate::families::{self, Family};
 use crate::inputs::Inputs;
+use crate::program::{Program, ProgramSource};
 
 /// A checked experiment.
 pub struct Plan {
@@ -56,75 +58,8 @@ pub struct Cell {
     pub seed: u64,
     /// Settings of the engine.
     pub engine: EngineKnobs,
-}
-
-/// What runs.
-#[derive(Clone)]
-pub struct Program {
-    /// Where the accesses come from.
-    pub source: ProgramSource,
-    /// The memory cgroups it runs in.
-    pub memcgs: Vec<Memcg>,
-}
-
-/// Where the accesses come from.
-#[derive(Clone)]
-pub enum ProgramSource {
-    /// A generator.
-    Generated(Arc<WorkloadSpec>),
-    /// A recorded trace, decoded once for all cells.
-    Recorded(SharedTrace),
-}
-
-impl Program {
-    /// A workload at its beginning.
-    ///
-    /// # Errors
-    /// The workload does not fit the machine, or the trace is damaged.
-    pub fn open(&self, machine: &Machine, seed: u64) -> Result<Workload, TraceError> {
-        let invalid = |error: String| TraceError::Invalid(error);
-        let mut workload = match &self.source {
-            ProgramSource::Generated(spec) => {
-                spec.open(machine, seed).map_err(|error| invalid(error.to_string()))?
-            }
-            ProgramSource::Recorded(trace) => trace.workload()?,
-        };
-        workload.memcgs = self.memcgs.clone();
-        self.check_memcgs(machine, &workload).map_err(invalid)?;
-        Ok(workload)
-    }
-
-    /// What is wrong with the memory cgroups on that machine.
-    fn check_memcgs(&self, machine: &Machine, workload: &Workload) -> Result<(), String> {
-        if !self.memcgs.is_empty() && machine.kernel.reclaim == Reclaim::None {
-            return Err(format!(
-                "the workload has memory cgroups, but {} reclaims nothing: set \
-                 machine.kernel.reclaim to \"classic\" or \"mglru\"",
-                machine.name
-            ));
-        }
-        for memcg in &self.memcgs {
-            let exists =
-                |process: &u32| workload.threads.iter().any(|thread| thread.process == *process);
-            let missing = memcg.settings.processes.iter().find(|process| !exists(process));
-            if let Some(process) = missing {
-                let nr = workload.threads.iter().map(|thread| thread.process).max().unwrap_or(0);
-                return Err(format!(
-                    "memory cgroup {} has process {process}; the last one is {nr}",
-                    memcg.path
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    /// Rows a run will replay, where that is known beforehand.
-    pub fn nr_rows(&self) -> Option<u64> {
-        match &self.source {
-            ProgramSource::Generated(_) => None,
-            ProgramSource::Recorded(trace) => Some(trace.nr_rows()),
-        }
-    }
+    /// Textbook policies that it is held against.
+    pub yardsticks: Vec<&'static textbook::Registered>,
 }
 
 /// What the command line changes in an experiment.
@@ -134,6 +69,8 @@ pub struct Overrides {
     pub nr_seeds: Option<u64>,
     /// Only designs whose label contains one of these, and the baseline; empty for all.
     pub designs: Vec<String>,
+    /// Textbook policies instead of the file's; empty for those.
+    pub yardsticks: Vec<String>,
 }
 
 impl Plan {
@@ -270,6 +207,7 @@ impl<'a> Planner<'a> {
             Some(nr) => Seeds::first(nr),
             None => self.file.seeds.clone(),
         };
+        let yardsticks = self.yardsticks()?;
         let mut cells = Vec::new();
         let mut complete = true;
         for combination in self.combinations() {
@@ -282,10 +220,18 @@ impl<'a> Planner<'a> {
                     continue;
                 };
                 let label = self.file.designs[*idx].label();
-                cells.extend(
-                    seeds.0.iter().map(|seed| stage.cell(label, &maker, &combination, *seed)),
-                );
+                let cell = |seed: &u64| Cell {
+                    yardsticks: yardsticks.clone(),
+                    ..stage.cell(label, &maker, &combination, *seed)
+                };
+                cells.extend(seeds.0.iter().map(cell));
             }
+        }
+        let reclaims = |cell: &Cell| cell.machine.kernel.reclaim != Reclaim::None;
+        if !yardsticks.is_empty() && !cells.iter().any(reclaims) {
+            let message = "yardsticks are named, but no machine of the experiment reclaims memory";
+            let help = "set machine.kernel.reclaim to \"classic\" or \"mglru\"";
+            self.cx.push(Problem::warning(message).help(help));
         }
         complete.then(|| Plan {
             experiment: self.file.name.clone(),
@@ -372,6 +318,15 @@ impl<'a> Planner<'a> {
         }
         let maker = self.maker(idx, placement, &own_knobs);
         Some((stage?, maker?))
+    }
+
+    /// The textbook policies that are asked for.
+    fn yardsticks(&mut self) -> Option<Vec<&'static textbook::Registered>> {
+        let of_file = self.file.yardsticks.iter().map(|name| name.as_str());
+        let asked = self.overrides.yardsticks.iter().map(String::as_str);
+        let names: Vec<&str> = if asked.len() > 0 { asked.collect() } else { of_file.collect() };
+        let found = families::yardsticks(&names);
+        found.map_err(|problem| self.cx.push(problem)).ok()
     }
 
     fn stage(&mut self, combination: &Combination) -> Option<Stage> {
@@ -581,6 +536,7 @@ impl Stage {
             axes: combination.axes.clone(),
             seed,
             engine: self.engine.clone(),
+            yardsticks: Vec::new(),
         }
     }
 }

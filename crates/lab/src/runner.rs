@@ -13,7 +13,8 @@ use thiserror::Error;
 use tracing::{info, info_span, warn};
 
 use crate::live::{CellState, Live, LiveCell};
-use crate::plan::{Cell, Plan, ProgramSource};
+use crate::plan::{Cell, Plan};
+use crate::program::ProgramSource;
 
 /// How to run a plan; nothing here changes the result.
 #[derive(Clone, Debug, Default)]
@@ -142,6 +143,7 @@ impl Cell {
             axes: self.axes.clone(),
             seed: self.seed,
             knobs: self.engine.clone(),
+            yardsticks: self.yardsticks.clone(),
         };
         let run = sim::run(spec, &live.progress).map_err(|error| match error {
             SimError::Cancelled => Failure::Cancelled,

@@ -184,6 +184,10 @@ pub(crate) struct Compare {
     /// Only designs whose label contains TEXT, and the baseline; may be repeated.
     #[arg(long, value_name = "TEXT")]
     pub(crate) filter_design: Vec<String>,
+    /// Textbook policies instead of the file's `yardsticks`: what they, and Belady's optimum, would
+    /// have missed on each run's own page accesses; `all`, or names as `numalab designs` lists them.
+    #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
+    pub(crate) yardsticks: Vec<String>,
 }
 
 #[derive(Args, Debug)]
@@ -246,6 +250,10 @@ pub(crate) struct Run {
     /// `engine.epoch="1ms"` or `designs.balancenuma.two_stage=false`; may be repeated.
     #[arg(long = "set", value_name = "PATH=VALUE")]
     pub(crate) settings: Vec<String>,
+    /// Also print what these textbook policies, and Belady's optimum, would have missed on the run's
+    /// page accesses; `all`, or names as `numalab designs` lists them.
+    #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
+    pub(crate) yardsticks: Vec<String>,
     /// Print everything as JSON, as `compare --json` does.
     #[arg(long)]
     pub(crate) json: bool,

@@ -34,6 +34,7 @@ exit_codes! {
     CHECK = 3: "a check failed",
     CELLS = 4: "some runs gave no result; the others did",
     OUTPUT = 5: "output could not be written; what was there before is still valid",
+    OOM = 6: "memory ran out in some runs: a process was killed, or the run ended; the results are there",
     INTERRUPTED = 130: "interrupted; runs that had finished are in the result",
 }
 
@@ -64,6 +65,9 @@ pub(crate) enum Error {
     /// Some cells gave no result.
     #[error("{} of {total} runs gave no result", failed.len())]
     Cells { failed: Vec<FailedCell>, total: usize },
+    /// Memory ran out in some runs.
+    #[error("memory ran out in {nr} of {total} runs: a process was killed, or the run ended")]
+    OutOfMemory { nr: usize, total: usize },
     /// Rows of a validation are outside their bands.
     #[error("{missed} of {total} rows are outside their bands")]
     Check { missed: usize, total: usize },
@@ -101,6 +105,7 @@ impl Error {
             Self::BrokenPipe => OK,
             Self::Cells { .. } => CELLS,
             Self::Check { .. } => CHECK,
+            Self::OutOfMemory { .. } => OOM,
             Self::Interrupted => INTERRUPTED,
             Self::Lab(_) | Self::Bug(_) => BUG,
         }
@@ -130,6 +135,7 @@ impl Error {
                 failed.iter().for_each(|cell| problems.push(Problem::error(cell_text(cell))));
                 problems.push(Problem::error(self.to_string()));
             }
+            Self::OutOfMemory { .. } => problems.push(Problem::warning(self.to_string())),
             Self::Bug(_) => problems.push(
                 Problem::error(self.to_string()).help("this is a bug in numalab, please report it"),
             ),

@@ -47,6 +47,7 @@ mod tests;
 
 pub use advise::Advice;
 pub use numa::{Entry, Hinted};
+pub use oom::{Footprint, OOM_SCORE_ADJ_MIN};
 pub use outside::{Change, Disk, Fault, Stroke, Work};
 pub use removal::Removal;
 pub use setup::{Backing, Config, Costs, Group, Knobs, Policy, SwapDevice, ZoneConfig};

@@ -19,3 +19,4 @@ pub mod libcachesim;
 pub mod list;
 pub mod mapped;
 pub mod textbook;
+pub mod yardstick;

@@ -33,7 +33,7 @@ pub use clock::Clock;
 pub use fifo::Fifo;
 pub use lfu::Lfu;
 pub use lru::Lru;
-pub use registry::{Build, Maker, POLICIES, Registered, Textbook, find};
+pub use registry::{Build, Maker, OPTIMUM, POLICIES, Registered, Textbook, find};
 pub use s3_fifo::S3Fifo;
 pub use sieve::Sieve;
 pub use two_q::TwoQ;

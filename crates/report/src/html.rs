@@ -14,12 +14,14 @@ use serde_json::{Value, json};
 use crate::charts::{self, Figure};
 use crate::explain::saturation_pct;
 use crate::figures::{compact, decimals, grouped, plain};
+use crate::killed;
 use crate::memcg_charts;
 use crate::memcgs::{self, GroupRow};
 use crate::past::default_pair;
 use crate::table::{csv, group};
 use crate::timeline::{Timeline, timelines};
 use crate::why::{Why, why};
+use crate::yardsticks;
 
 /// A report that could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +67,9 @@ struct Section {
     why: Option<Why>,
     memcgs: Vec<(String, Table)>,
     memcg_figures: Vec<Figure>,
+    killed: Vec<killed::Told>,
+    yardsticks: Vec<(String, Table)>,
+    yardstick_figures: Vec<Figure>,
     counters: Table,
 }
 
@@ -148,6 +153,7 @@ impl Section {
             .into_iter()
             .chain(&self.latency)
             .chain(&self.memcg_figures)
+            .chain(&self.yardstick_figures)
             .chain(&self.tasks)
             .chain(self.timelines.iter().flat_map(|timeline| &timeline.figures))
             .chain(self.why.iter().flat_map(|why| &why.twins).flat_map(|twins| &twins.figures))
@@ -170,6 +176,7 @@ fn section(
 ) -> Section {
     let present: Vec<String> = rows.iter().map(|row| row.design.clone()).collect();
     let groups = memcgs::rows(comparison, case, &present);
+    let (yardstick_figures, yardsticks) = yardsticks::section(index, comparison, case, &present);
     Section {
         index,
         title: case.title(),
@@ -189,6 +196,9 @@ fn section(
         why: None,
         memcgs: memcg_tables(&groups),
         memcg_figures: memcg_charts::figures(index, &groups, &present),
+        killed: killed::told(comparison, Some(case)),
+        yardsticks: yardsticks.into_iter().map(titled).collect(),
+        yardstick_figures,
         counters: counter_table(comparison, case, &present),
     }
 }
@@ -381,9 +391,14 @@ fn counter_table(comparison: &Comparison, case: &Case, designs: &[String]) -> Ta
 fn memcg_tables(rows: &[GroupRow]) -> Vec<(String, Table)> {
     let table = |(group, rows): (&str, Vec<&GroupRow>)| {
         let (heads, lines) = memcgs::table(&rows);
-        (group.to_owned(), Table { heads, rows: lines.into_iter().map(Line::of).collect() })
+        titled((group.to_owned(), heads, lines))
     };
     memcgs::by_group(rows).into_iter().map(table).collect()
+}
+
+/// A table below its title.
+fn titled((title, heads, lines): yardsticks::Told) -> (String, Table) {
+    (title, Table { heads, rows: lines.into_iter().map(Line::of).collect() })
 }
 
 fn by_design(first: &str, designs: &[String]) -> Vec<String> {

@@ -7,6 +7,7 @@ mod charts;
 pub mod explain;
 mod figures;
 pub mod html;
+pub mod killed;
 mod memcg_charts;
 pub mod memcgs;
 mod past;
@@ -15,6 +16,7 @@ mod strips;
 pub mod table;
 mod timeline;
 mod why;
+pub mod yardsticks;
 
 pub use past::default_pair;
 pub use strips::Strips;

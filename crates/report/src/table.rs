@@ -55,7 +55,12 @@ fn elapsed(row: &SummaryRow) -> String {
     }
     let digits = decimals(mean, 4);
     let out_of_memory = if row.nr_out_of_memory > 0 { " (some no memory)" } else { "" };
-    format!("{mean:.digits$} ±{:.digits$}{out_of_memory}", row.elapsed_s.half_width())
+    let killed = match row.nr_killed {
+        0 => "",
+        nr if nr == row.nr_seeds => " (killed)",
+        _ => " (some killed)",
+    };
+    format!("{mean:.digits$} ±{:.digits$}{out_of_memory}{killed}", row.elapsed_s.half_width())
 }
 
 /// The comparison table in at most `width` columns; less important figures are left out where
@@ -85,6 +90,11 @@ pub(crate) fn fitted<R>(
     while lines.iter().any(|line| line.chars().count() > width) && drop_one(&mut columns) {
         lines = render(&columns, rows);
     }
+    ruled(lines, frame)
+}
+
+/// Aligned lines as text; a rule below the two that are heads, where one may be drawn.
+pub(crate) fn ruled(mut lines: Vec<String>, frame: Frame) -> String {
     if frame == Frame::Ruled {
         let longest = lines.iter().map(|line| line.chars().count()).max().unwrap_or(0);
         lines.insert(2, "─".repeat(longest));

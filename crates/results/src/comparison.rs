@@ -141,13 +141,23 @@ impl Comparison {
         })
     }
 
-    /// Those of [`Self::runs`] that finished: only their times can be compared.
+    /// Those of [`Self::runs`] that finished.
     pub fn finished<'a>(
         &'a self,
         case: &'a Case,
         design: &'a str,
     ) -> impl Iterator<Item = &'a Run> {
         self.runs(case, design).filter(|run| run.outcome == Outcome::Finished)
+    }
+
+    /// Those of [`Self::finished`] in which nobody was killed: others did less than was asked for, so
+    /// that their times say nothing about who is faster.
+    pub fn complete<'a>(
+        &'a self,
+        case: &'a Case,
+        design: &'a str,
+    ) -> impl Iterator<Item = &'a Run> {
+        self.finished(case, design).filter(|run| run.oom_kills().is_empty())
     }
 }
 

@@ -12,6 +12,7 @@ mod history;
 mod hlog;
 mod json;
 mod latency;
+mod oom;
 mod run;
 #[cfg(any(test, feature = "sample"))]
 pub mod sample;
@@ -33,9 +34,10 @@ pub use latency::{
     DensityBar, PercentilePoint, Percentiles, density, empty_histogram, histogram_digest, merged,
     percentile_points,
 };
+pub use oom::{OomKill, OomTask};
 pub use run::{
-    Latency, MemcgUse, Outcome, ProcessUse, ReclaimUse, ResourceUse, Run, Series, Task, TaskUse,
-    TimeSplit,
+    Latency, MemcgUse, Outcome, PolicyMisses, ProcessUse, ReclaimUse, ResourceUse, Run, Series,
+    Task, TaskUse, TimeSplit, YardstickUse,
 };
 pub use store::{Staged, write_file};
 pub use summary::{SummaryRow, summary, time_split_s};

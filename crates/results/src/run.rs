@@ -6,7 +6,7 @@ use base::{Nanos, Vmstat};
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-use crate::{History, Percentiles};
+use crate::{History, OomKill, Percentiles};
 
 /// The result of one run: one design on one machine and workload with one seed.
 #[derive(Clone, Debug)]
@@ -43,14 +43,21 @@ pub struct Run {
     pub history: History,
 }
 
+impl Run {
+    /// Processes that were killed because nothing could be freed.
+    pub fn oom_kills(&self) -> &[OomKill] {
+        self.reclaim.as_ref().map_or(&[], |reclaim| &reclaim.oom_kills)
+    }
+}
+
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// All threads reached their end, or the time was up where the workload sets one.
     Finished,
-    /// A task was killed because no memory could be freed; the text says what was asked for and
-    /// what was left.
+    /// No memory could be freed and no process killed for it, or those that are left wait for one that
+    /// was; the text says what was asked for and what was left.
     OutOfMemory(String),
 }
 
@@ -155,6 +162,43 @@ pub struct ReclaimUse {
     /// Length of the measured part: what is told of tasks is over.
     #[serde(rename = "measured_ns", default)]
     pub measured: Nanos,
+    /// Groups that ran short of memory, held against textbook policies; empty where none is asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub yardsticks: Vec<YardstickUse>,
+    /// Processes that were killed because nothing could be freed, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub oom_kills: Vec<OomKill>,
+}
+
+/// Misses of one memory cgroup, or of the machine, beside those of textbook policies on the same
+/// stream of accesses. First accesses to pages, which miss under all, do not count.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct YardstickUse {
+    /// Path of the group; `/` stands for the machine.
+    pub path: String,
+    /// Most pages that it held: what policies may hold.
+    pub capacity_pages: u64,
+    /// Accesses recorded; those that follow each other to one page count once.
+    pub accesses: u64,
+    /// Different pages accessed.
+    pub pages: u64,
+    /// Accesses of the run after the recording had its full length.
+    pub left_out: u64,
+    /// Accesses recorded that found their page gone from memory.
+    pub misses: u64,
+    /// Misses of Belady's optimum, which knows the future.
+    pub best: u64,
+    /// Misses of the other policies.
+    pub policies: Vec<PolicyMisses>,
+}
+
+/// Misses of a textbook policy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyMisses {
+    /// Its name.
+    pub policy: String,
+    /// How many.
+    pub misses: u64,
 }
 
 /// What one memory cgroup used.

@@ -21,6 +21,10 @@ pub struct SummaryRow {
     pub nr_seeds: usize,
     /// Seeds whose run ended for want of memory.
     pub nr_out_of_memory: usize,
+    /// Of the seeds that finished, those in which a process was killed for want of memory: they did
+    /// less than was asked for.
+    #[serde(skip_serializing_if = "is_none")]
+    pub nr_killed: usize,
     /// Machine time to the end of the last thread, s.
     pub elapsed_s: Estimate,
     /// Baseline's elapsed time divided by this one's, paired by seed; above 1 is faster.
@@ -61,6 +65,11 @@ impl SummaryRow {
     }
 }
 
+/// Nothing to tell.
+fn is_none(nr: &usize) -> bool {
+    *nr == 0
+}
+
 /// One row per case and design, in the order of the cells.
 pub fn summary(comparison: &Comparison) -> Vec<SummaryRow> {
     let designs = comparison.designs();
@@ -87,6 +96,7 @@ fn row(comparison: &Comparison, case: &Case, design: &str) -> SummaryRow {
         axes: case.axes.clone(),
         nr_seeds: runs.len(),
         nr_out_of_memory: comparison.runs(case, design).count() - runs.len(),
+        nr_killed: runs.iter().filter(|run| !run.oom_kills().is_empty()).count(),
         elapsed_s: over(&|run| run.elapsed.as_secs_f64()),
         speedup: Estimate::of(&paired_ratios(comparison, case, &comparison.baseline, design)),
         local_access_pct: over(&local_access_pct),
@@ -97,7 +107,7 @@ fn row(comparison: &Comparison, case: &Case, design: &str) -> SummaryRow {
     }
 }
 
-/// Elapsed time of `slow` divided by that of `fast`, for each seed that both finished.
+/// Elapsed time of `slow` divided by that of `fast`, for each seed that both completed.
 pub(crate) fn paired_ratios(
     comparison: &Comparison,
     case: &Case,
@@ -105,8 +115,8 @@ pub(crate) fn paired_ratios(
     fast: &str,
 ) -> Vec<f64> {
     let mut ratios = Vec::new();
-    for run in comparison.finished(case, fast) {
-        let pair = comparison.finished(case, slow).find(|other| other.seed == run.seed);
+    for run in comparison.complete(case, fast) {
+        let pair = comparison.complete(case, slow).find(|other| other.seed == run.seed);
         if let (Some(other), true) = (pair, run.elapsed > Nanos::ZERO) {
             ratios.push(other.elapsed.as_secs_f64() / run.elapsed.as_secs_f64());
         }

@@ -47,15 +47,29 @@ pub fn verdicts(comparison: &Comparison) -> Vec<Verdict> {
 fn verdict(comparison: &Comparison, case: Case) -> Verdict {
     let ranked = ranking(comparison, &case);
     let Some((winner, others)) = ranked.split_first() else {
-        let text = "No design finished.".to_owned();
+        let text = "No design finished.".to_owned() + &of_the_killed(comparison, &case);
         return Verdict { case, winner: String::new(), sure: false, contests: Vec::new(), text };
     };
     let contests =
         others.iter().map(|other| contest(comparison, &case, winner, other, others.len()));
     let contests: Vec<Contest> = contests.filter(|contest| contest.nr_pairs > 0).collect();
     let sure = !contests.is_empty() && contests.iter().all(|contest| contest.sure);
-    let text = in_words(winner, &comparison.baseline, &contests);
+    let text =
+        in_words(winner, &comparison.baseline, &contests) + &of_the_killed(comparison, &case);
     Verdict { case, winner: winner.clone(), sure, contests, text }
+}
+
+/// Says that runs are left out because a process was killed in them.
+fn of_the_killed(comparison: &Comparison, case: &Case) -> String {
+    let runs = comparison.cells.iter().filter(|run| Case::of(run) == *case);
+    let killed = runs.clone().filter(|run| !run.oom_kills().is_empty()).count();
+    match killed {
+        0 => String::new(),
+        _ => format!(
+            " {killed} of {} runs are left out of this: a process was killed in them.",
+            runs.count()
+        ),
+    }
 }
 
 /// Designs that finished, the fastest first; equals stay in the order of the cells.
@@ -63,7 +77,7 @@ fn ranking(comparison: &Comparison, case: &Case) -> Vec<String> {
     let mut ranked: Vec<(f64, String)> = Vec::new();
     for design in comparison.designs() {
         let times: Vec<f64> =
-            comparison.finished(case, &design).map(|run| run.elapsed.as_secs_f64()).collect();
+            comparison.complete(case, &design).map(|run| run.elapsed.as_secs_f64()).collect();
         if !times.is_empty() {
             ranked.push((Estimate::of(&times).mean, design));
         }

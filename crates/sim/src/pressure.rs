@@ -10,7 +10,9 @@
 mod account;
 mod events;
 mod kswapd;
+mod oom;
 mod setup;
+mod yardsticks;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -18,7 +20,7 @@ use std::ops::Range;
 use base::{CpuId, CpuVec, FolioId, MmId, Nanos, NodeId, NodeVec, Pages, TaskId, Vm};
 use mm::{Allocated, Memory, Order, Wanted};
 use reclaim::guest::{Change, Fault, Guest, Policy, Work};
-use results::Outcome;
+use results::OomKill;
 
 use crate::bandwidth::page_bytes;
 use crate::record::Latent;
@@ -26,6 +28,7 @@ use crate::thread::{WaitFor, huge_bytes};
 use crate::world::World;
 
 pub use setup::reclaim_designs;
+pub(crate) use yardsticks::Yardsticks;
 
 use account::{Group, Recorded};
 
@@ -50,6 +53,12 @@ pub(crate) struct Pressure {
     /// Where in that a process is recorded now, by the guest's number.
     record_of: Vec<usize>,
     kswapds: NodeVec<Option<TaskId>>,
+    /// What the workload sets for each process, by the guest's number.
+    oom_score_adj: Vec<i32>,
+    /// Processes that were killed, in order.
+    kills: Vec<OomKill>,
+    /// Pages of all zones.
+    managed: u64,
     /// Whether CPUs of kswapd are being brought up to a fault's time.
     catching_up: bool,
 }
@@ -157,6 +166,9 @@ impl World {
         let wanted = self.wanted(task, cpu, mm, page, vma, order);
         let process = self.threads[task].process;
         let Some(pressure) = &mut self.pressure else { return };
+        if let Some(yardsticks) = &mut self.yardsticks {
+            yardsticks.note_absent(pressure, process, mm, page..page + 1);
+        }
         let fault = Fault {
             cpu: pressure.cpus[cpu],
             process: pressure.guest_number(process).unwrap_or(0),
@@ -168,6 +180,9 @@ impl World {
         };
         let (work, applied) = pressure
             .call(&mut self.memory, Some((mm, page)), |guest| guest.serve(started.0, &fault));
+        if let Some(yardsticks) = &mut self.yardsticks {
+            yardsticks.note_held(&pressure.guest);
+        }
         self.vmstat[Vm::pgmajfault] += u64::from(work.major);
         if let Some((node, mapped)) = applied.mapped {
             self.vmstat[Vm::thp_fault_fallback] += u64::from(mapped < order);
@@ -180,10 +195,10 @@ impl World {
         let class = if work.major { Latent::MajorFault } else { Latent::PageFault };
         self.note_fault(task, cpu, started, class, &work);
         self.wake_kswapds(cpu, started);
-        match work.oom {
-            Some(group) => self.out_of_memory(task, cpu, group),
-            None => self.sleep_for_work(task, cpu, &work),
+        if let Some(group) = work.oom {
+            self.out_of_memory(task, cpu, group);
         }
+        self.sleep_for_work(task, cpu, &work);
     }
 
     /// The fault itself and the clearing of a new page.
@@ -232,19 +247,13 @@ impl World {
         }
     }
 
-    fn out_of_memory(&mut self, task: TaskId, cpu: CpuId, group: u16) {
-        self.vmstat[Vm::oom_kill] += 1;
-        let name = &self.threads[task].name;
-        let Some(pressure) = &self.pressure else { return };
-        let text = format!("thread {name}: {}", pressure.full_report(group));
-        self.outcome = Outcome::OutOfMemory(text);
-        self.finish(self.cpus[cpu].clock);
-    }
-
     /// Tells the guest that a range is gone.
     pub(crate) fn pressure_discard(&mut self, cpu: CpuId, mm: MmId, pages: Range<u32>) {
         if let Some(pressure) = &mut self.pressure {
             let own = pressure.cpus[cpu];
+            if let Some(yardsticks) = &mut self.yardsticks {
+                yardsticks.free(mm, pages.clone());
+            }
             pressure.guest.discard(own, u32::from(mm.0), pages);
             pressure.show_free(&mut self.memory);
         }

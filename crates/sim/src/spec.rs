@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use base::Nanos;
 use designs::Placement;
+use reclaim::textbook::Registered;
 use thiserror::Error;
 use topology::Machine;
 use trace::{TraceError, Workload};
@@ -23,6 +24,10 @@ config::config! {
         /// Whether an extra reference (somebody who waits for the page) makes a migration fail, as
         /// in the kernel.
         pub extra_reference_fails: bool = true,
+        /// Page accesses of a run that are kept for `yardsticks`, four bytes each. A longer run is
+        /// compared up to there, and the result says how much was left out.
+        #[check(config::positive)]
+        pub yardstick_accesses: u64 = 16_777_216,
     }
 }
 
@@ -42,6 +47,8 @@ pub struct RunSpec {
     pub seed: u64,
     /// Settings of the engine.
     pub knobs: EngineKnobs,
+    /// Textbook policies that are given the run's stream of accesses, where the machine reclaims.
+    pub yardsticks: Vec<&'static Registered>,
 }
 
 /// What a run publishes while it runs; reading it cannot influence the run.

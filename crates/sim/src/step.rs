@@ -180,6 +180,11 @@ impl World {
         }
         let row = left.start;
         if row > first {
+            if let Some(yardsticks) = &mut self.yardsticks {
+                let process = self.threads[task].process;
+                let pages = points.page[first..row].iter().copied();
+                yardsticks.access(self.pressure.as_deref(), process, points.mm, pages);
+            }
             let think_ns = self.think_ns(task, points, first..row, rows.end);
             let took = self.settle(task, cpu, think_ns as f64);
             let thread = &mut self.threads[task];
@@ -230,6 +235,10 @@ impl World {
         let user = self.threads[task].user();
         let went = run_sweep(ptes, page, nr, sweep.traffic, &mut user.seen);
         user.done += went as usize;
+        if let Some(yardsticks) = &mut self.yardsticks {
+            let process = self.threads[task].process;
+            yardsticks.access(self.pressure.as_deref(), process, sweep.mm, page..page + went);
+        }
         self.settle(task, cpu, f64::from(went) * f64::from(sweep.think_ns));
         self.settle_touches(task, cpu);
     }
@@ -414,7 +423,7 @@ impl World {
     }
 
     /// Frees the pages of a range at the task's cost. Folios under migration are left to the copier.
-    fn release(&mut self, task: TaskId, cpu: CpuId, mm: MmId, pages: Range<u32>) {
+    pub(crate) fn release(&mut self, task: TaskId, cpu: CpuId, mm: MmId, pages: Range<u32>) {
         let busy: Vec<Range<u32>> = self.busy_ranges(mm, &pages);
         let mut start = pages.start;
         let mut freed = 0;
@@ -489,6 +498,11 @@ impl World {
     }
 
     fn exit(&mut self, task: TaskId, cpu: CpuId) {
+        if self.threads[task].is_killed {
+            // What it was moving when its memory was freed.
+            let mm = self.threads[task].user().mm;
+            self.release_all(task, cpu, mm);
+        }
         let now = self.cpus[cpu].clock;
         self.record_lines(task, cpu);
         self.sched.dequeue(task, now, Leave::Exit);

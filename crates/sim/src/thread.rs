@@ -24,6 +24,8 @@ pub(crate) struct Thread {
     pub(crate) epoch_seen: Vec<[u64; 2]>,
     /// Machine time up to which the task has run; another CPU must not run it earlier.
     pub(crate) clock: Nanos,
+    /// Its process was killed: it ends when it next runs its program.
+    pub(crate) is_killed: bool,
     /// When it was started; [`Nanos::MAX`] before.
     pub(crate) start: Nanos,
     pub(crate) end: Option<Nanos>,
@@ -143,6 +145,7 @@ impl Thread {
             access_ns: 100.0,
             epoch_seen: vec![[0; 2]; nr_nodes],
             clock: Nanos::ZERO,
+            is_killed: false,
             start: Nanos::MAX,
             end: None,
             time: TimeSplit::default(),

@@ -19,7 +19,7 @@ use crate::bandwidth::Bandwidth;
 use crate::event::Event;
 use crate::fault::FirstTouches;
 use crate::history::Decisions;
-use crate::pressure::Pressure;
+use crate::pressure::{Pressure, Yardsticks};
 use crate::record::Recorder;
 use crate::replay::{BLOCK, Gathered, Seen};
 use crate::sampler::Sampler;
@@ -34,6 +34,8 @@ pub(crate) struct World {
     pub(crate) memory: Memory,
     /// Where the machine's kernel reclaims.
     pub(crate) pressure: Option<Box<Pressure>>,
+    /// Where the experiment names textbook policies.
+    pub(crate) yardsticks: Option<Box<Yardsticks>>,
     pub(crate) design: Box<dyn Placement>,
     pub(crate) tasks: TaskVec<TaskInfo>,
     pub(crate) spaces: MmVec<SpaceInfo>,
@@ -168,7 +170,7 @@ pub(crate) use cx;
 
 impl World {
     fn new(spec: RunSpec) -> Result<Self, SimError> {
-        let RunSpec { machine, workload, design, seed, knobs, .. } = spec;
+        let RunSpec { machine, workload, design, seed, knobs, yardsticks, .. } = spec;
         let jiffy = Nanos(1_000_000_000 / u64::from(machine.kernel.hz.max(1)));
         let sched_knobs = SchedKnobs { tick: jiffy, ..SchedKnobs::default() };
         let siblings_of = |cpu: CpuId| {
@@ -180,10 +182,19 @@ impl World {
                 .map(|(id, _)| id)
                 .collect()
         };
+        let pressure = Pressure::new(&machine, &workload)?.map(Box::new);
+        let yardsticks = Yardsticks::new(
+            &yardsticks,
+            knobs.yardstick_accesses,
+            pressure.as_deref(),
+            &workload.spaces,
+            &workload.memcgs,
+        );
         let mut world = Self {
             sched: Sched::new(&machine, sched_knobs),
             memory: Memory::new(&machine),
-            pressure: Pressure::new(&machine, &workload)?.map(Box::new),
+            pressure,
+            yardsticks,
             design,
             tasks: TaskVec::default(),
             spaces: MmVec::default(),
@@ -342,6 +353,9 @@ impl World {
     fn event_loop(&mut self, progress: &Progress) -> Result<(), SimError> {
         while self.ended.is_none() {
             let Some((now, event)) = self.queue.pop() else {
+                if self.ends_by_kill(self.queue.now()) {
+                    break;
+                }
                 return Err(self.deadlock());
             };
             match event {
@@ -365,7 +379,8 @@ impl World {
             if self.nr_alive == 0 && self.ended.is_none() {
                 let last = self.threads.iter().filter_map(|thread| thread.end).max();
                 self.finish(last.unwrap_or(now));
-            } else if self.is_stuck() {
+                self.note_all_killed();
+            } else if self.is_stuck() && !self.ends_by_kill(now) {
                 return Err(self.deadlock());
             }
         }

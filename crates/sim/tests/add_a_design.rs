@@ -168,6 +168,7 @@ fn run(make: impl Fn(&Machine) -> Box<dyn Placement>) -> Run {
         axes: BTreeMap::new(),
         seed: 1,
         knobs: EngineKnobs::default(),
+        yardsticks: Vec::new(),
     };
     sim::run(spec, &Progress::default()).expect("the workload runs")
 }

@@ -193,6 +193,7 @@ fn run(workload: Workload, design: &str, machine: &Arc<Machine>, seed: u64) -> R
         axes: BTreeMap::new(),
         seed,
         knobs: EngineKnobs::default(),
+        yardsticks: Vec::new(),
     };
     match sim::run(spec, &Progress::default()) {
         Ok(run) => run,

@@ -1,5 +1,8 @@
 //! Runs that need more memory than there is, or than their groups may have.
 
+#[path = "pressure/oom.rs"]
+mod oom;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -126,6 +129,17 @@ fn memcg(path: &str, max: Option<Bytes>, processes: &[u32]) -> Memcg {
 }
 
 fn try_run(machine: &Machine, workload: Workload, design: &str) -> Result<Run, SimError> {
+    run_beside(machine, workload, design, &[])
+}
+
+/// A run beside the textbook policies of those names.
+fn run_beside(
+    machine: &Machine,
+    workload: Workload,
+    design: &str,
+    yardsticks: &[&str],
+) -> Result<Run, SimError> {
+    let policies = yardsticks.iter().filter_map(|name| reclaim::textbook::find(name));
     let machine = Arc::new(machine.clone());
     let design = designs::find(design).expect("a registered design");
     let spec = RunSpec {
@@ -136,6 +150,7 @@ fn try_run(machine: &Machine, workload: Workload, design: &str) -> Result<Run, S
         axes: BTreeMap::new(),
         seed: 1,
         knobs: EngineKnobs::default(),
+        yardsticks: policies.collect(),
     };
     sim::run(spec, &Progress::default())
 }
@@ -187,18 +202,6 @@ fn what_fits_is_not_reclaimed() {
 }
 
 #[test]
-fn without_reclaim_or_swap_a_full_machine_ends_the_run() {
-    let steps = || vec![vec![sweep(0, 0, 24_576, true)]];
-    let none = run(&machine(Reclaim::None), workload(24_576, steps(), Vec::new()), "first-touch");
-    assert!(matches!(none.outcome, Outcome::OutOfMemory(_)));
-    let mut swapless = machine(Reclaim::Classic);
-    swapless.devices.clear();
-    let run = run(&swapless, workload(24_576, steps(), Vec::new()), "first-touch");
-    let Outcome::OutOfMemory(text) = &run.outcome else { panic!("{:?}", run.outcome) };
-    assert!(text.contains("thread p0") && text.contains("node 1 zone"), "{text}");
-}
-
-#[test]
 fn a_group_stays_below_its_limit_and_others_are_left_alone() {
     // Both want 16 MiB; one may have 8.
     let steps = |mm| vec![sweep(mm, 0, 4096, true), sweep(mm, 0, 4096, true)];
@@ -220,14 +223,35 @@ fn a_group_stays_below_its_limit_and_others_are_left_alone() {
 }
 
 #[test]
-fn a_group_that_cannot_free_enough_is_named() {
-    let mut swapless = machine(Reclaim::Mglru);
-    swapless.devices.clear();
-    let memcgs = vec![memcg("/small", Some(Bytes::from_mib(8)), &[0])];
-    let run =
-        run(&swapless, workload(4096, vec![vec![sweep(0, 0, 4096, true)]], memcgs), "first-touch");
-    let Outcome::OutOfMemory(text) = &run.outcome else { panic!("{:?}", run.outcome) };
-    assert!(text.contains("memory.max of /small is reached") && text.contains(" anon "), "{text}");
+fn yardsticks_see_the_runs_own_stream_and_change_nothing() {
+    // 24 MiB again and again, 8 of them in memory, and a part that is freed in between.
+    let nr = 6144u32;
+    let steps = || {
+        let free = Step::Event(Event::Madvise(MmId(0), 0..512, Advice::DontNeed));
+        let round = || sweep(0, 0, nr, true);
+        vec![vec![round(), round(), free, round()]]
+    };
+    let memcgs = || vec![memcg("/small", Some(Bytes::from_mib(8)), &[0])];
+    let policies = ["lru", "arc", "s3-fifo", "sieve"];
+    for reclaim in ENGINES {
+        let load = || workload(nr.into(), steps(), memcgs());
+        let plain = run(&machine(reclaim), load(), "first-touch");
+        let beside = run_beside(&machine(reclaim), load(), "first-touch", &policies);
+        let beside = beside.expect("it ran without");
+        assert_eq!((plain.elapsed, &plain.vmstat), (beside.elapsed, &beside.vmstat));
+        assert!(plain.reclaim.is_some_and(|reclaim| reclaim.yardsticks.is_empty()));
+        let used = &beside.reclaim.as_ref().expect("the machine reclaims").yardsticks;
+        let [used] = &used[..] else { panic!("only the group ran short: {used:?}") };
+        assert_eq!((used.path.as_str(), used.left_out), ("/small", 0));
+        assert_eq!((used.accesses, used.pages), (3 * u64::from(nr), u64::from(nr) + 512));
+        assert!(used.capacity_pages <= 2048 && used.capacity_pages > 1900);
+        let names: Vec<&str> = used.policies.iter().map(|it| it.policy.as_str()).collect();
+        assert_eq!(names, policies);
+        // Cyclic accesses to more than fits: LRU misses all that was in memory before.
+        assert_eq!(used.policies[0].misses, 2 * u64::from(nr) - 512);
+        assert!(used.policies.iter().all(|it| it.misses >= used.best), "{used:?}");
+        assert!(used.misses > 0, "{used:?}");
+    }
 }
 
 #[test]

@@ -133,6 +133,7 @@ proptest! {
             axes: BTreeMap::new(),
             seed: 1,
             knobs: EngineKnobs::default(),
+            yardsticks: Vec::new(),
         };
         let run = sim::run(spec, &Progress::default()).expect("it runs");
 

@@ -125,6 +125,7 @@ fn try_run(
         axes: BTreeMap::new(),
         seed: 1,
         knobs,
+        yardsticks: Vec::new(),
     };
     sim::run(spec, &Progress::default())
 }

@@ -47,8 +47,8 @@ config::config! {
     /// A memory cgroup. Groups above it that are not declared have no limits.
     #[derive(Eq)]
     pub struct MemcgSettings {
-        /// `memory.max`: usage never goes above; where too little can be freed, the run ends with
-        /// a report. Left out, no limit.
+        /// `memory.max`: usage never goes above; where too little can be freed, a process of the group
+        /// is killed. Left out, no limit.
         pub max: Option<Bytes> = None,
         /// `memory.high`: above it tasks reclaim and are slowed down. Left out, no limit.
         pub high: Option<Bytes> = None,
@@ -61,6 +61,10 @@ config::config! {
         pub soft_limit: Option<Bytes> = None,
         /// `memory.swap.max`. Left out, no limit.
         pub swap_max: Option<Bytes> = None,
+        /// `/proc/PID/oom_score_adj` of its processes, from -1000 (never killed) to 1000: what the OOM
+        /// killer adds to their memory, in thousandths of all there is.
+        #[check(config::in_range(-1000..=1000))]
+        pub oom_score_adj: i32 = 0,
         /// Numbers of the processes in it, as results show them. Processes that no group names are
         /// in the root.
         pub processes: Vec<u32> = Vec::new(),

@@ -32,7 +32,8 @@ fn cells_come_by_case_then_design_then_seed() {
 #[test]
 fn the_last_axis_turns_fastest() {
     let axes = "[axes]\n\"engine.epoch\" = [\"5ms\", \"1ms\"]\nworkload.write_share = [0.1, 0.9]\n";
-    let overrides = Overrides { nr_seeds: Some(1), designs: vec!["first".to_owned()] };
+    let overrides =
+        Overrides { nr_seeds: Some(1), designs: vec!["first".to_owned()], ..Overrides::default() };
     let plan = plan_with(axes, &overrides).unwrap();
     let cells: Vec<(u64, &str)> = plan
         .cells
@@ -87,7 +88,8 @@ fn inputs_are_the_files_read() {
 
 #[test]
 fn a_filter_keeps_the_baseline_and_refuses_what_matches_nothing() {
-    let only = |design: &str| Overrides { nr_seeds: None, designs: vec![design.to_owned()] };
+    let only =
+        |design: &str| Overrides { designs: vec![design.to_owned()], ..Overrides::default() };
     let plan = plan_with("", &only("spre")).unwrap();
     assert_eq!(plan.cells.len(), 4);
     let problems = plan_with("", &only("nothing")).err().unwrap();

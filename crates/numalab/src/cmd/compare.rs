@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lab::{Directory, Finished, Live, Options, Overrides, Plan};
 use report::table::{self, Frame};
-use results::{Comparison, summary, to_json, verdicts};
+use results::{Comparison, Outcome, Run, summary, to_json, verdicts};
 
 use crate::cli::{Compare, Format};
 use crate::error::{self, Error};
@@ -12,7 +12,11 @@ use crate::progress::Ticker;
 use crate::ui::{Ui, is_terminal, note, out, width};
 
 pub(super) fn compare(args: &Compare, ui: &Ui) -> Result<(), Error> {
-    let overrides = Overrides { nr_seeds: args.seeds, designs: args.filter_design.clone() };
+    let overrides = Overrides {
+        nr_seeds: args.seeds,
+        designs: args.filter_design.clone(),
+        yardsticks: args.yardsticks.clone(),
+    };
     let plan = Plan::load(&args.file, &overrides)?;
     ui.tell(&plan.warnings);
     let directory = args.out.as_deref().map(Directory::prepare).transpose()?;
@@ -54,13 +58,13 @@ pub(super) fn execute(plan: &Plan, jobs: usize, ui: &Ui) -> Result<Finished, Err
 
 /// What is left to tell when the result is out.
 pub(super) fn outcome(finished: Finished, total: usize) -> Result<(), Error> {
-    let failed = finished.comparison.failed;
-    if finished.interrupted {
-        Err(Error::Interrupted)
-    } else if failed.is_empty() {
-        Ok(())
-    } else {
-        Err(Error::Cells { failed, total })
+    let Comparison { failed, cells, .. } = finished.comparison;
+    let ran_out = |run: &&Run| run.outcome != Outcome::Finished || !run.oom_kills().is_empty();
+    match cells.iter().filter(ran_out).count() {
+        _ if finished.interrupted => Err(Error::Interrupted),
+        _ if !failed.is_empty() => Err(Error::Cells { failed, total }),
+        0 => Ok(()),
+        nr => Err(Error::OutOfMemory { nr, total }),
     }
 }
 
@@ -72,7 +76,9 @@ fn render(comparison: &Comparison, format: Format) -> String {
         Format::Table => {
             let frame = if is_terminal() { Frame::Ruled } else { Frame::Plain };
             let mut text = table::terminal(&summary(comparison), width(), frame);
+            text += &report::killed::terminal(comparison);
             text += &report::memcgs::terminal(comparison, width(), frame);
+            text += &report::yardsticks::terminal(comparison, width(), frame);
             // A design alone is there to compare cases with each other, which the tables show.
             for verdict in verdicts(comparison).iter().filter(|it| !it.contests.is_empty()) {
                 text += &format!("\n{}\n", verdict.text);

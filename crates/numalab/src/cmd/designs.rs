@@ -6,23 +6,24 @@ use config::Knob;
 use designs::DESIGNS;
 use reclaim::hierarchy::HIERARCHIES;
 use reclaim::mapped::MAPPED_RULES;
+use reclaim::textbook::POLICIES;
 
 use crate::cli::{Designs, DesignsCommand};
 use crate::error::Error;
 use crate::ui::out;
 
 /// A design of any family, as it is shown.
-struct Shown {
-    family: &'static str,
-    name: &'static str,
-    lineage: &'static str,
-    source: &'static str,
-    left_out: &'static str,
-    knobs: Vec<Knob>,
+pub(crate) struct Shown {
+    pub(crate) family: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) lineage: &'static str,
+    pub(crate) source: &'static str,
+    pub(crate) left_out: &'static str,
+    pub(crate) knobs: Vec<Knob>,
 }
 
 /// All designs of all families.
-fn all() -> Vec<Shown> {
+pub(crate) fn all() -> Vec<Shown> {
     let placement = DESIGNS.iter().map(|design| Shown {
         family: "NUMA placement",
         name: design.name,
@@ -47,7 +48,15 @@ fn all() -> Vec<Shown> {
         left_out: rule.left_out,
         knobs: Vec::new(),
     });
-    placement.chain(hierarchy).chain(mapped).collect()
+    let textbook = POLICIES.iter().map(|policy| Shown {
+        family: "Yardsticks for page replacement",
+        name: policy.name,
+        lineage: policy.lineage,
+        source: policy.source,
+        left_out: policy.left_out,
+        knobs: (policy.knobs)(),
+    });
+    placement.chain(hierarchy).chain(mapped).chain(textbook).collect()
 }
 
 pub(super) fn designs(args: &Designs) -> Result<(), Error> {

@@ -1,7 +1,7 @@
 //! The commands, one a file.
 
 mod compare;
-mod designs;
+pub(crate) mod designs;
 mod import;
 mod pages;
 mod run;
@@ -41,7 +41,7 @@ pub(crate) fn run(cli: Cli, ui: &Ui) -> Result<(), Error> {
 
 /// Reads a machine file; its warnings are told.
 fn machine(path: &Path, ui: &Ui) -> Result<topology::Machine, Error> {
-    told(topology::load(path, lab::Disk), ui)
+    told(lab::load_machine(path), ui)
 }
 
 /// The value; warnings are told, errors end the command.

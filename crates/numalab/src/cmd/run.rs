@@ -5,7 +5,7 @@ use std::path::Path;
 
 use config::Value;
 use lab::{Overrides, Plan};
-use results::{Outcome, summary, to_json};
+use results::{Outcome, YardstickUse, summary, to_json};
 
 use super::compare::{execute, outcome};
 use crate::cli::Run;
@@ -33,6 +33,7 @@ pub(super) fn run(args: &Run, ui: &Ui) -> Result<(), Error> {
                 latency.p99_ns
             ));
         }
+        run.oom_kills().iter().for_each(|kill| note(&kill.to_string()));
         if let Outcome::OutOfMemory(text) = &run.outcome {
             note(&format!("out of memory: {text}\n"));
         }
@@ -56,6 +57,26 @@ fn reclaimed(run: &results::Run) -> String {
             );
         }
     }
+    for of_group in &reclaim.yardsticks {
+        text += &yardsticks(of_group);
+    }
+    text
+}
+
+/// Misses of a group beside those of textbook policies.
+fn yardsticks(used: &YardstickUse) -> String {
+    let YardstickUse { path, capacity_pages, accesses, pages, left_out, .. } = used;
+    let mut text = format!(
+        "\nmisses of {path}, first accesses apart; {capacity_pages} pages held, {pages} accessed {accesses} times\n"
+    );
+    if *left_out > 0 {
+        text += &format!("the {left_out} accesses after those are left out\n");
+    }
+    let own = [("run", used.misses), ("belady", used.best)];
+    let others = used.policies.iter().map(|it| (it.policy.as_str(), it.misses));
+    for (name, misses) in own.into_iter().chain(others) {
+        text += &format!("{name} {misses}\n");
+    }
     text
 }
 
@@ -69,6 +90,10 @@ fn experiment(args: &Run) -> String {
         workload = path(&args.workload),
         seed = args.seed,
     );
+    if !args.yardsticks.is_empty() {
+        let names: Vec<String> = args.yardsticks.iter().map(|name| toml(name)).collect();
+        text += &format!("yardsticks = [{}]\n", names.join(", "));
+    }
     for setting in &args.settings {
         text += &format!("set.{setting}\n");
     }

@@ -8,6 +8,7 @@ use clap::CommandFactory;
 use config::{Config, FromToml, Knob};
 
 use crate::cli::Cli;
+use crate::cmd;
 use crate::error::EXIT_CODES;
 
 const NOTE: &str =
@@ -54,15 +55,20 @@ fn commands(text: &mut String, command: &clap::Command, path: &str) {
 fn designs() -> String {
     let mut text = page(
         "Designs",
-        "What an experiment's `[[designs]]` may name, with the `knobs` that each one takes.",
+        "What an experiment's `[[designs]]`, and `yardsticks`, may name, with the `knobs` that each design takes.",
     );
-    for design in designs::DESIGNS {
+    let mut family = "";
+    for design in cmd::designs::all() {
+        if design.family != family {
+            family = design.family;
+            let _ = write!(text, "\n## {family}\n");
+        }
         let _ = write!(
             text,
-            "\n## {}\n\n{}\n\n- Source: {}\n- Left out: {}\n",
+            "\n### {}\n\n{}\n\n- Source: {}\n- Left out: {}\n",
             design.name, design.lineage, design.source, design.left_out
         );
-        table(&mut text, &(design.knobs)());
+        table(&mut text, &design.knobs);
     }
     text
 }

@@ -182,3 +182,17 @@ fn usage_mistakes_are_json_where_that_is_asked_for() {
         assert_eq!(problem["severity"], "error");
     }
 }
+
+#[test]
+fn yardsticks_and_designs_of_reclaim_are_checked_by_name() {
+    let stderr = Bad::new().experiment("seeds = 2", "seeds = 2\nyardsticks = [\"siev\"]").refused();
+    assert!(stderr.contains("textbook policy `siev` does not exist"), "{stderr}");
+    assert!(stderr.contains("did you mean `sieve`?") && stderr.contains("^"), "{stderr}");
+    let machine = format!("{MACHINE}\n[kernel]\nmapped_pages = \"second-lok\"\n");
+    assert!(!MACHINE.contains("[kernel]"));
+    let dir = files(&[("machine.toml", &machine)]);
+    let ran = numalab(dir.path(), &["machine", "show", "machine.toml"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{}", ran.stderr);
+    assert!(ran.stderr.contains("did you mean `second-look`?"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("^"), "{}", ran.stderr);
+}

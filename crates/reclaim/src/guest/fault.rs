@@ -106,7 +106,7 @@ impl Guest {
     #[inline]
     fn leave(&mut self) {
         if std::mem::take(&mut self.oom) && !self.outside.attached {
-            self.kill(self.current_proc as u16);
+            self.end(self.current_proc as u16);
         }
         self.resched();
         self.shrink_zswap();

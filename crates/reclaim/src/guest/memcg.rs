@@ -54,7 +54,7 @@ impl Guest {
     }
 
     /// Whether a group is another one or below it.
-    pub(super) fn is_below(&self, memcg: u16, root: u16) -> bool {
+    pub fn is_below(&self, memcg: u16, root: u16) -> bool {
         is_below(&self.memcgs, memcg, root)
     }
 

@@ -73,15 +73,7 @@ impl Guest {
         for vma in std::mem::take(&mut self.procs[process as usize].vmas) {
             self.unmap_region(vma as usize);
         }
-        let proc = &mut self.procs[process as usize];
-        proc.exited = true;
-        let zones = std::mem::take(&mut proc.table_zones);
-        for (memcg, pages) in std::mem::take(&mut proc.kernel_memory) {
-            self.uncharge_counter(memcg, pages);
-        }
-        for zone in zones {
-            self.free_to_zone(zone as usize, 1);
-        }
+        self.free_tables(process);
     }
 
     /// munmap() of a whole region.

@@ -133,6 +133,17 @@ impl Guest {
         pages
     }
 
+    /// A group's memory.max, pages.
+    pub fn limit(&self, group: u16) -> u64 {
+        self.memcgs[group as usize].max
+    }
+
+    /// Whether a page of a region is in memory, mapped or not.
+    pub fn holds(&self, region: u32, page: u32) -> bool {
+        let object = self.vmas[region as usize].object as usize;
+        self.objects[object].pages[page as usize].folio() != NONE
+    }
+
     /// Dirty pages and pages under writeback.
     pub fn dirty_pages(&self) -> (u64, u64) {
         (self.dirty.nr_dirty.max(0) as u64, self.dirty.nr_writeback.max(0) as u64)

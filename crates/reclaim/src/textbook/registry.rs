@@ -69,6 +69,9 @@ pub const POLICIES: &[Registered] = &[
     register::<Belady>(),
 ];
 
+/// The policy that nobody beats.
+pub const OPTIMUM: &Registered = &register::<Belady>();
+
 /// The policy of that name.
 pub fn find(name: &str) -> Option<&'static Registered> {
     POLICIES.iter().find(|policy| policy.name == name)

@@ -113,7 +113,7 @@ const SIZES: [(&str, Gauge); 12] = [
 ];
 
 /// Events in `memory.stat`.
-const EVENTS: [Stat; 24] = [
+const EVENTS: [Stat; 25] = [
     Stat::pgfault,
     Stat::pgmajfault,
     Stat::pgscan_kswapd,
@@ -137,6 +137,7 @@ const EVENTS: [Stat; 24] = [
     Stat::events_low,
     Stat::events_high,
     Stat::events_max,
+    Stat::events_oom,
     Stat::events_oom_kill,
 ];
 
@@ -166,6 +167,13 @@ impl Pressure {
                 format!("memory.max of {path} is reached and nothing can be freed; memory.stat:")
             }
         };
+        text += &self.state_of(group);
+        text
+    }
+
+    /// Free pages by zone, or a group's memory.stat, each with a space before it.
+    pub(super) fn state_of(&self, group: u16) -> String {
+        let mut text = String::new();
         // Writing to a string cannot fail.
         if group == 0 {
             for (idx, (node, zone)) in self.zones.iter().enumerate() {
@@ -198,8 +206,18 @@ impl Pressure {
 
     /// What is recorded of a process in the group that it is in.
     pub(super) fn recorded_of(&mut self, process: u32) -> &mut Recorded {
-        let place = self.guest_number(process).map_or(0, |own| self.record_of[usize::from(own)]);
+        let place = self.place_of(process);
         &mut self.recorded[place]
+    }
+
+    /// The group that a process is in.
+    pub(super) fn group_of(&self, process: u32) -> u16 {
+        self.recorded[self.place_of(process)].group
+    }
+
+    #[inline]
+    fn place_of(&self, process: u32) -> usize {
+        self.guest_number(process).map_or(0, |own| self.record_of[usize::from(own)])
     }
 
     /// From now on a process is in a group.
@@ -281,6 +299,7 @@ impl World {
     pub(crate) fn finish_pressure(&mut self) -> Option<ReclaimUse> {
         let pressure = self.pressure.take()?;
         let counters = pressure.add_counters(&mut self.vmstat);
+        let yardsticks = self.yardsticks.take().map(|it| it.finish(&pressure)).unwrap_or_default();
         let stats: Vec<_> =
             (0..pressure.groups.len() as u16).map(|id| pressure.stat_of(id)).collect();
         let recorded = &pressure.recorded;
@@ -296,14 +315,12 @@ impl World {
         let processes = pressure.processes.iter().map(|(number, guest)| {
             let own = recorded.iter().filter(|it| it.process == *guest);
             let tasks = Recorded::sum(own).finish();
-            let first = self.threads.iter().find(|thread| thread.process == *number);
-            let name = first.map_or("", |thread| thread.name.as_str());
-            let name = name.rsplit_once('.').map_or(name, |(process, _)| process).to_owned();
-            ProcessUse { process: *number, name, tasks }
+            ProcessUse { process: *number, name: self.process_name(*number), tasks }
         });
         let processes = processes.collect();
         let end = self.ended.unwrap_or_default();
         let measured = end.saturating_sub(self.measured_from.unwrap_or_default());
-        Some(ReclaimUse { counters, memcgs, processes, measured })
+        let oom_kills = pressure.kills;
+        Some(ReclaimUse { counters, memcgs, processes, measured, yardsticks, oom_kills })
     }
 }

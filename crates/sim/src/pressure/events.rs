@@ -65,17 +65,24 @@ impl World {
         let Some(pressure) = &mut self.pressure else { return };
         let own = pressure.cpus[cpu];
         let began = self.cpus[cpu].clock.0;
+        if let Some(yardsticks) = &mut self.yardsticks {
+            yardsticks.note_absent(pressure, process, mm, pages.clone());
+            yardsticks.access(Some(pressure), process, mm, pages.clone());
+        }
         let (work, applied) = pressure
             .call(&mut self.memory, None, |guest| guest.read(began, own, u32::from(mm.0), pages));
+        if let Some(yardsticks) = &mut self.yardsticks {
+            yardsticks.note_held(&pressure.guest);
+        }
         if is_measured {
             pressure.recorded_of(process).bytes += nr * PAGE_BYTES;
         }
         self.pay_work(task, cpu, &work, &applied);
         self.note_fault(task, cpu, started, Latent::FileRead, &work);
         self.wake_kswapds(cpu, started);
-        match work.oom {
-            Some(group) => self.out_of_memory(task, cpu, group),
-            None => self.sleep_for_work(task, cpu, &work),
+        if let Some(group) = work.oom {
+            self.out_of_memory(task, cpu, group);
         }
+        self.sleep_for_work(task, cpu, &work);
     }
 }

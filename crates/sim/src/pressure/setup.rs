@@ -84,6 +84,14 @@ impl Pressure {
             recorded: Vec::new(),
             record_of: Vec::new(),
             kswapds: NodeVec::filled(None, machine.nodes.len()),
+            oom_score_adj: Vec::new(),
+            kills: Vec::new(),
+            managed: machine
+                .nodes
+                .iter()
+                .flat_map(|node| &node.zones)
+                .map(|zone| zone.managed.0)
+                .sum(),
             catching_up: false,
         };
         pressure.add_groups(&workload.memcgs);
@@ -129,13 +137,14 @@ impl Pressure {
         let (mut numbers, mut owners) = (BTreeMap::new(), BTreeMap::new());
         for thread in &workload.threads {
             let number = *numbers.entry(thread.process).or_insert_with(|| {
-                let memcg = named(thread.process).and_then(|memcg| self.find_group(&memcg.path));
-                self.add_process(memcg.unwrap_or(0))
+                let memcg = named(thread.process);
+                let group = memcg.and_then(|memcg| self.find_group(&memcg.path)).unwrap_or(0);
+                self.add_process(group, memcg.map_or(0, |memcg| memcg.settings.oom_score_adj))
             });
             owners.entry(thread.mm).or_insert(number);
         }
         if numbers.is_empty() {
-            self.add_process(0);
+            self.add_process(0, 0);
         }
         self.processes = numbers.into_iter().collect();
         for (mm, space) in workload.spaces.enumerate() {
@@ -153,8 +162,9 @@ impl Pressure {
         }
     }
 
-    fn add_process(&mut self, group: u16) -> u16 {
+    fn add_process(&mut self, group: u16, oom_score_adj: i32) -> u16 {
         let number = self.guest.add_process(group);
+        self.oom_score_adj.push(oom_score_adj);
         self.record_of.push(0);
         self.record_in(number, group);
         number

@@ -56,6 +56,7 @@ pub(super) fn run(
         axes: BTreeMap::new(),
         seed: 1,
         knobs: EngineKnobs::default(),
+        yardsticks: Vec::new(),
     };
     sim::run(spec, &Progress::default()).map_err(|error| error.to_string())
 }

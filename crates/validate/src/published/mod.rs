@@ -121,6 +121,7 @@ fn one_run(due: &Due<'_>) -> Result<BTreeMap<Quantity, f64>, String> {
         axes: BTreeMap::new(),
         seed: due.seed,
         knobs: EngineKnobs::default(),
+        yardsticks: Vec::new(),
     };
     let run = sim::run(spec, &Progress::default()).map_err(|error| error.to_string())?;
     if let results::Outcome::OutOfMemory(what) = &run.outcome {
