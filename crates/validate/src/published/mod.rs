@@ -127,6 +127,10 @@ fn one_run(due: &Due<'_>) -> Result<BTreeMap<Quantity, f64>, String> {
     if let results::Outcome::OutOfMemory(what) = &run.outcome {
         return Err(format!("out of memory: {what}"));
     }
+    // Those that go on did less than the row is about.
+    if let Some(kill) = run.oom_kills().first() {
+        return Err(kill.line());
+    }
     let value = |metric: &Metric| Some(((*metric, None), metric_value(*metric, &run, measured)?));
     let by_process = metric::throughputs(&run, measured).into_iter();
     let by_process = by_process.map(|(process, rate)| ((Metric::Throughput, Some(process)), rate));
