@@ -24,11 +24,12 @@ done
 
 # The same for page faults: one access in a hundred to a page that was never touched.
 engine_counts() {
-    local err
+    local err counted
     err=$(mktemp)
-    read -r accesses faults < <(valgrind --tool=callgrind --callgrind-out-file=/dev/null \
+    # Valgrind tells its count after the program has told its own, so wait for both.
+    counted=$(valgrind --tool=callgrind --callgrind-out-file=/dev/null \
         --toggle-collect='benches::replay::engine' ./target/release/examples/replay_once "$@" 2> "$err")
-    printf '%s %s %s\n' "$(awk '/Collected/ { print $4 }' "$err")" "$accesses" "$faults"
+    printf '%s %s\n' "$(awk '/Collected/ { print $4 }' "$err")" "$counted"
     rm -f "$err"
 }
 for design in first-touch interleave; do
