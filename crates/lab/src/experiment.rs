@@ -194,11 +194,7 @@ fn experiment(file: &ExperimentFile, _table: Span, cx: &mut Cx) {
             cx.push(config::unknown_name("baseline", baseline, &labels));
         }
     }
-    for name in &file.yardsticks {
-        if let Err(problem) = families::yardsticks(&[name.as_str()]) {
-            cx.push(problem.label(name.span, "not known"));
-        }
-    }
+    file.yardsticks.iter().filter_map(families::check_yardstick).for_each(|wrong| cx.push(wrong));
     axes::check(file, cx);
 }
 

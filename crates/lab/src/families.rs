@@ -127,20 +127,18 @@ pub(crate) fn yardstick_names() -> Vec<&'static str> {
     POLICIES.iter().map(|policy| policy.name).chain([ALL]).collect()
 }
 
-/// The textbook policies of those names, each once, in the registry's order; or what is wrong with a
-/// name.
-pub(crate) fn yardsticks(names: &[&str]) -> Result<Vec<&'static textbook::Registered>, Problem> {
+/// What is wrong with the name of a yardstick.
+pub(crate) fn check_yardstick(name: &Spanned<String>) -> Option<Problem> {
     let known = yardstick_names();
-    if let Some(unknown) = names.iter().find(|name| !known.contains(*name)) {
-        let problem = Problem::error(format!("textbook policy `{unknown}` does not exist"));
-        return Err(match config::did_you_mean(unknown, known.iter().copied()) {
-            Some(near) => problem.help(format!("did you mean `{near}`?")),
-            None => problem.help(format!("the policies are {}", config::backticked(&known))),
-        });
-    }
+    let is_known = known.contains(&name.as_str());
+    (!is_known).then(|| config::unknown_name("yardsticks", name, &known))
+}
+
+/// The textbook policies of those names, each once, in the registry's order.
+pub(crate) fn yardsticks(names: &[&str]) -> Vec<&'static textbook::Registered> {
     let is_named =
         |policy: &&textbook::Registered| names.contains(&policy.name) || names.contains(&ALL);
-    Ok(POLICIES.iter().filter(is_named).collect())
+    POLICIES.iter().filter(is_named).collect()
 }
 
 /// Names and settings of each design with the schema of its knobs.

@@ -207,7 +207,7 @@ impl<'a> Planner<'a> {
             Some(nr) => Seeds::first(nr),
             None => self.file.seeds.clone(),
         };
-        let yardsticks = self.yardsticks()?;
+        let yardsticks = self.yardsticks();
         let mut cells = Vec::new();
         let mut complete = true;
         for combination in self.combinations() {
@@ -320,13 +320,14 @@ impl<'a> Planner<'a> {
         Some((stage?, maker?))
     }
 
-    /// The textbook policies that are asked for.
-    fn yardsticks(&mut self) -> Option<Vec<&'static textbook::Registered>> {
-        let of_file = self.file.yardsticks.iter().map(|name| name.as_str());
-        let asked = self.overrides.yardsticks.iter().map(String::as_str);
-        let names: Vec<&str> = if asked.len() > 0 { asked.collect() } else { of_file.collect() };
-        let found = families::yardsticks(&names);
-        found.map_err(|problem| self.cx.push(problem)).ok()
+    /// The textbook policies that are asked for. Names in the file were checked with it.
+    fn yardsticks(&mut self) -> Vec<&'static textbook::Registered> {
+        let asked = self.overrides.yardsticks.iter();
+        let asked: Vec<Spanned<String>> =
+            asked.map(|name| Spanned::new(name.clone(), Span::NOWHERE)).collect();
+        asked.iter().filter_map(families::check_yardstick).for_each(|wrong| self.cx.push(wrong));
+        let names = if asked.is_empty() { &self.file.yardsticks } else { &asked };
+        families::yardsticks(&names.iter().map(|name| name.as_str()).collect::<Vec<_>>())
     }
 
     fn stage(&mut self, combination: &Combination) -> Option<Stage> {

@@ -23,15 +23,16 @@ pub(super) fn run(args: &Run, ui: &Ui) -> Result<(), Error> {
             out(&(run.vmstat.to_string() + &reclaimed(run)))?;
         }
         for row in summary(&finished.comparison) {
-            let latency = row.latency;
-            note(&format!(
-                "{}: {:.3} s, {:.1} % local, latency p50 {} ns, p99 {} ns\n",
-                row.case().title(),
-                run.elapsed.as_secs_f64(),
-                row.local_access_pct.mean,
-                latency.p50_ns,
-                latency.p99_ns
-            ));
+            let (case, elapsed) = (row.case().title(), run.elapsed.as_secs_f64());
+            let (local, latency) = (row.local_access_pct.mean, row.latency);
+            // A run in which somebody was killed is in no summary.
+            note(&match local.is_nan() {
+                true => format!("{case}: {elapsed:.3} s\n"),
+                false => format!(
+                    "{case}: {elapsed:.3} s, {local:.1} % local, latency p50 {} ns, p99 {} ns\n",
+                    latency.p50_ns, latency.p99_ns
+                ),
+            });
         }
         run.oom_kills().iter().for_each(|kill| note(&kill.to_string()));
         if let Outcome::OutOfMemory(text) = &run.outcome {

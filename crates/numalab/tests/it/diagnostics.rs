@@ -185,9 +185,14 @@ fn usage_mistakes_are_json_where_that_is_asked_for() {
 
 #[test]
 fn yardsticks_and_designs_of_reclaim_are_checked_by_name() {
-    let stderr = Bad::new().experiment("seeds = 2", "seeds = 2\nyardsticks = [\"siev\"]").refused();
-    assert!(stderr.contains("textbook policy `siev` does not exist"), "{stderr}");
-    assert!(stderr.contains("did you mean `sieve`?") && stderr.contains("^"), "{stderr}");
+    let bad = || Bad::new().experiment("seeds = 2", "seeds = 2\nyardsticks = [\"siev\", \"arcc\"]");
+    let stderr = bad().refused();
+    for (wrong, near) in [("siev", "sieve"), ("arcc", "arc")] {
+        let message = format!("unknown value `{wrong}` for `yardsticks`");
+        assert_eq!(stderr.matches(&message).count(), 1, "{stderr}");
+        assert!(stderr.contains(&format!("did you mean `{near}`?")), "{stderr}");
+    }
+    assert!(stderr.contains("^^^^^^"), "{stderr}");
     let machine = format!("{MACHINE}\n[kernel]\nmapped_pages = \"second-lok\"\n");
     assert!(!MACHINE.contains("[kernel]"));
     let dir = files(&[("machine.toml", &machine)]);

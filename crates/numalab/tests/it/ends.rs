@@ -1,10 +1,10 @@
-//! Ends before the end: Ctrl-C and a disk without room.
+//! Ends before the end: Ctrl-C, a disk without room, and memory that runs out.
 #![cfg(unix)]
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 
-use crate::rig::{MACHINE, WORKLOAD, files, names, numalab, ok, small};
+use crate::rig::{EXPERIMENT, MACHINE, WORKLOAD, files, names, numalab, ok, small};
 
 /// One cell that is over at once and one that takes hours.
 const HOURS: &str = r#"name = "hours"
@@ -78,4 +78,40 @@ fn a_full_disk_leaves_the_earlier_result_valid() {
     assert_eq!((read("run.json"), read("report.html")), before);
     assert_eq!(names(&dir.path().join("result")), files);
     assert_eq!(numalab(dir.path(), &["report", "result"]).code, Some(0));
+}
+
+/// The small workload in a group of half of what it touches, on a machine without swap.
+fn crowded() -> tempfile::TempDir {
+    let machine = format!("{MACHINE}\n[kernel]\nreclaim = \"classic\"\n");
+    let workload = format!("{WORKLOAD}\n[memcg.\"/box\"]\nmax = \"8MiB\"\nothers = true\n");
+    files(&[
+        ("machine.toml", &machine),
+        ("workload.toml", &workload),
+        ("experiment.toml", EXPERIMENT),
+    ])
+}
+
+#[test]
+fn who_is_killed_for_memory_is_told_and_the_exit_code_says_so() {
+    let dir = crowded();
+    let args = ["run", "--machine", "machine.toml", "--workload", "workload.toml"];
+    let ran = numalab(dir.path(), &[&args[..], &["--design", "first-touch"]].concat());
+    assert_eq!(ran.code, Some(6), "{}", ran.stderr);
+    for wanted in [
+        "memory of /box: usage 8192kB, limit 8192kB",
+        "oom-kill:constraint=CONSTRAINT_MEMCG,oom_memcg=/box,task_memcg=/box",
+        "Memory cgroup out of memory: Killed process 0",
+        "every process was killed",
+    ] {
+        assert!(ran.stderr.contains(wanted), "{wanted}: {}", ran.stderr);
+    }
+    assert!(!ran.stderr.contains("NaN"), "{}", ran.stderr);
+    let ran = numalab(dir.path(), &["compare", "experiment.toml", "--out", "result"]);
+    assert_eq!(ran.code, Some(6), "{}", ran.stderr);
+    assert!(ran.stdout.contains("no memory"), "{}", ran.stdout);
+    let killed = ran.stdout.lines().filter(|line| line.starts_with("killed, "));
+    assert_eq!(killed.count(), 8, "two designs, two cases, two seeds: {}", ran.stdout);
+    assert!(!ran.stdout.contains(" wins"), "runs with a kill are not compared");
+    let report = fs_err::read_to_string(dir.path().join("result/report.html")).unwrap();
+    assert!(report.contains("constraint=CONSTRAINT_MEMCG"));
 }
