@@ -2,14 +2,13 @@
 //! design and under one that scans, faults and migrates; as published, or scaled down for the smoke
 //! run.
 
-use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
 
 use benches::{MEASUREMENT, WARM_UP, is_smoke};
 use criterion::{Criterion, criterion_group, criterion_main};
-use sim::{EngineKnobs, Progress, RunSpec};
+use sim::{Progress, RunSpec};
 use topology::Machine;
 use trace::generate::WorkloadSpec;
 
@@ -33,16 +32,9 @@ fn numa02(criterion: &mut Criterion) {
         let design = designs::find(name).expect("a registered design");
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
-                let spec = RunSpec {
-                    machine: Arc::clone(&machine),
-                    workload: workload.open(&machine, 1).expect("it fits the machine"),
-                    design: (design.build_default)(&machine),
-                    design_name: name.to_owned(),
-                    axes: BTreeMap::new(),
-                    seed: 1,
-                    knobs: EngineKnobs::default(),
-                    yardsticks: Vec::new(),
-                };
+                let workload = workload.open(&machine, 1).expect("it fits the machine");
+                let built = (design.build_default)(&machine);
+                let spec = RunSpec::new(Arc::clone(&machine), workload, name, built, 1);
                 black_box(sim::run(spec, &Progress::default()).expect("it runs").elapsed)
             });
         });

@@ -4,7 +4,6 @@
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints what it measured")]
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,7 +11,7 @@ use base::{Nanos, Vm};
 use benches::is_smoke;
 use benches::replay::machine;
 use benches::tasks::tasks;
-use sim::{EngineKnobs, Progress, RunSpec};
+use sim::{Progress, RunSpec};
 
 fn main() {
     let (nodes, cpus, nr, span) = match is_smoke() {
@@ -22,16 +21,8 @@ fn main() {
     let machine = machine(nodes, cpus);
     for name in ["first-touch", "numa-balancing-6.12"] {
         let design = designs::find(name).expect("a registered design");
-        let spec = RunSpec {
-            machine: Arc::clone(&machine),
-            workload: tasks(nr, span),
-            design: (design.build_default)(&machine),
-            design_name: name.to_owned(),
-            axes: BTreeMap::new(),
-            seed: 1,
-            knobs: EngineKnobs::default(),
-            yardsticks: Vec::new(),
-        };
+        let built = (design.build_default)(&machine);
+        let spec = RunSpec::new(Arc::clone(&machine), tasks(nr, span), name, built, 1);
         let started = Instant::now();
         let run = sim::run(spec, &Progress::default()).expect("the benchmark's workload runs");
         let wall_s = started.elapsed().as_secs_f64();

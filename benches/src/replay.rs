@@ -1,13 +1,12 @@
 //! Streams of accesses for the replay benchmarks, and the loops they are compared with.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use base::{CpuMask, MmId, MmVec, Pages, Zipf, stream};
 use mm::Pte;
-use sim::{EngineKnobs, Progress, RunSpec};
+use sim::{Progress, RunSpec};
 use topology::Machine;
 use trace::{
     Convergence, Mapping, Points, Space, Step, Sweep, Thread, ThreadStream, TraceError, Traffic,
@@ -160,16 +159,8 @@ impl ThreadStream for Replayed {
 /// design decides whether pages are on one node (`first-touch`) or on all (`interleave`).
 pub fn engine(machine: &Arc<Machine>, design: &str, workload: Workload) -> u64 {
     let design = designs::find(design).expect("a registered design");
-    let spec = RunSpec {
-        machine: Arc::clone(machine),
-        workload,
-        design: (design.build_default)(machine),
-        design_name: design.name.to_owned(),
-        axes: BTreeMap::new(),
-        seed: 1,
-        knobs: EngineKnobs::default(),
-        yardsticks: Vec::new(),
-    };
+    let built = (design.build_default)(machine);
+    let spec = RunSpec::new(Arc::clone(machine), workload, design.name, built, 1);
     let run = sim::run(spec, &Progress::default()).expect("the benchmark's workload runs");
     run.vmstat[base::Vm::sim_accesses]
 }

@@ -51,6 +51,28 @@ pub struct RunSpec {
     pub yardsticks: Vec<&'static Registered>,
 }
 
+impl RunSpec {
+    /// A run with the engine's defaults, without axes and yardsticks.
+    pub fn new(
+        machine: Arc<Machine>,
+        workload: Workload,
+        design_name: &str,
+        design: Box<dyn Placement>,
+        seed: u64,
+    ) -> Self {
+        Self {
+            machine,
+            workload,
+            design,
+            design_name: design_name.to_owned(),
+            axes: BTreeMap::new(),
+            seed,
+            knobs: EngineKnobs::default(),
+            yardsticks: Vec::new(),
+        }
+    }
+}
+
 /// What a run publishes while it runs; reading it cannot influence the run.
 #[derive(Debug, Default)]
 pub struct Progress {

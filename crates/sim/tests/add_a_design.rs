@@ -2,13 +2,12 @@
 //!
 //! The page shows this file's code; a test compares the two.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use base::{CpuMask, MmId, MmVec, NodeId, NodeMask, Vm};
 use designs::Placement;
 use results::Run;
-use sim::{EngineKnobs, Progress, RunSpec};
+use sim::{Progress, RunSpec};
 use topology::Machine;
 use trace::{
     Convergence, Event, Mapping, Space, Step, Sweep, Thread, ThreadStream, TraceError, Traffic,
@@ -160,16 +159,8 @@ fn moving_thread() -> Workload {
 
 fn run(make: impl Fn(&Machine) -> Box<dyn Placement>) -> Run {
     let machine = topology::parse("tiny.toml", MACHINE).expect("a sound machine");
-    let spec = RunSpec {
-        design: make(&machine),
-        machine: Arc::new(machine),
-        workload: moving_thread(),
-        design_name: "under test".to_owned(),
-        axes: BTreeMap::new(),
-        seed: 1,
-        knobs: EngineKnobs::default(),
-        yardsticks: Vec::new(),
-    };
+    let design = make(&machine);
+    let spec = RunSpec::new(Arc::new(machine), moving_thread(), "under test", design, 1);
     sim::run(spec, &Progress::default()).expect("the workload runs")
 }
 

@@ -4,7 +4,6 @@
 //! The engine itself recounts run queues, loads and bandwidth after each epoch of a debug build,
 //! and memory and times at its end; here the results are added up.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use base::{CpuMask, MmId, MmVec, Nanos, NodeId, NodeMask, Pages, Vm};
@@ -185,16 +184,8 @@ fn check(run: &Run) -> Result<(), TestCaseError> {
 /// One run with a machine of small pages.
 fn run(workload: Workload, design: &str, machine: &Arc<Machine>, seed: u64) -> Run {
     let design = designs::find(design).expect("a registered design");
-    let spec = RunSpec {
-        machine: Arc::clone(machine),
-        workload,
-        design: (design.build_default)(machine),
-        design_name: design.name.to_owned(),
-        axes: BTreeMap::new(),
-        seed,
-        knobs: EngineKnobs::default(),
-        yardsticks: Vec::new(),
-    };
+    let built = (design.build_default)(machine);
+    let spec = RunSpec::new(Arc::clone(machine), workload, design.name, built, seed);
     match sim::run(spec, &Progress::default()) {
         Ok(run) => run,
         Err(error) => panic!("{}: {error}", design.name),

@@ -3,13 +3,12 @@
 #[path = "pressure/oom.rs"]
 mod oom;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use base::{Bytes, CpuMask, MmId, MmVec, Nanos, NodeId, NodeMask, Pages, Vm};
 use proptest::prelude::*;
 use results::{MemcgUse, Outcome, Run};
-use sim::{EngineKnobs, Progress, RunSpec, SimError};
+use sim::{Progress, RunSpec, SimError};
 use topology::{Machine, Reclaim};
 use trace::{
     Advice, Convergence, Event, Mapping, Memcg, MemcgSettings, Points, Space, Step, Sweep, Thread,
@@ -142,17 +141,9 @@ fn run_beside(
     let policies = yardsticks.iter().filter_map(|name| reclaim::textbook::find(name));
     let machine = Arc::new(machine.clone());
     let design = designs::find(design).expect("a registered design");
-    let spec = RunSpec {
-        machine: Arc::clone(&machine),
-        workload,
-        design: (design.build_default)(&machine),
-        design_name: design.name.to_owned(),
-        axes: BTreeMap::new(),
-        seed: 1,
-        knobs: EngineKnobs::default(),
-        yardsticks: policies.collect(),
-    };
-    sim::run(spec, &Progress::default())
+    let built = (design.build_default)(&machine);
+    let spec = RunSpec::new(machine, workload, design.name, built, 1);
+    sim::run(RunSpec { yardsticks: policies.collect(), ..spec }, &Progress::default())
 }
 
 fn run(machine: &Machine, workload: Workload, design: &str) -> Run {

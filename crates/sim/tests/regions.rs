@@ -1,12 +1,12 @@
 //! A fault on base pages that were marked by 2 MiB, beside a slow description of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use base::{CpuMask, MmId, MmVec, Nanos, NodeId, Pages, TaskId, Vm};
 use designs::{Cx, HintFault, Placement, ScanPlan, ScanRules, Verdict};
 use proptest::prelude::*;
-use sim::{EngineKnobs, Progress, RunSpec};
+use sim::{Progress, RunSpec};
 use trace::{
     Convergence, Mapping, Space, Step, Sweep, Thread, ThreadStream, TraceError, Traffic, Workload,
 };
@@ -125,16 +125,8 @@ proptest! {
         let steps = before.iter().map(touch).chain(busy).chain(after.iter().map(touch)).collect();
         let asked = Arc::new(Mutex::new(Vec::new()));
         let machine = topology::parse("tiny.toml", MACHINE).expect("a machine");
-        let spec = RunSpec {
-            machine: Arc::new(machine),
-            workload: workload(steps),
-            design: Box::new(MarkOnce { done: false, asked: Arc::clone(&asked) }),
-            design_name: "mark-once".to_owned(),
-            axes: BTreeMap::new(),
-            seed: 1,
-            knobs: EngineKnobs::default(),
-            yardsticks: Vec::new(),
-        };
+        let design = Box::new(MarkOnce { done: false, asked: Arc::clone(&asked) });
+        let spec = RunSpec::new(Arc::new(machine), workload(steps), "mark-once", design, 1);
         let run = sim::run(spec, &Progress::default()).expect("it runs");
 
         let mut marked: BTreeSet<u32> = before.iter().copied().collect();

@@ -1,6 +1,5 @@
 //! Small machines, a few accesses, what must come of them.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use base::{Bytes, CpuMask, MmId, MmVec, Nanos, NodeId, NodeMask, Pages, Vm};
@@ -117,17 +116,9 @@ fn try_run(
     knobs: EngineKnobs,
 ) -> Result<Run, SimError> {
     let design = designs::find(design).expect("a registered design");
-    let spec = RunSpec {
-        machine: Arc::clone(machine),
-        workload,
-        design: (design.build_default)(machine),
-        design_name: design.name.to_owned(),
-        axes: BTreeMap::new(),
-        seed: 1,
-        knobs,
-        yardsticks: Vec::new(),
-    };
-    sim::run(spec, &Progress::default())
+    let built = (design.build_default)(machine);
+    let spec = RunSpec::new(Arc::clone(machine), workload, design.name, built, 1);
+    sim::run(RunSpec { knobs, ..spec }, &Progress::default())
 }
 
 fn run(workload: Workload, design: &str) -> Run {

@@ -1,11 +1,10 @@
 //! Small runs of the whole engine on machines whose times can be worked by hand.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use base::{CACHE_LINE_BYTES, Nanos, Vm};
 use results::Run;
-use sim::{EngineKnobs, Progress, RunSpec};
+use sim::{Progress, RunSpec};
 use topology::Machine;
 use trace::generate::WorkloadSpec;
 
@@ -48,16 +47,8 @@ pub(super) fn run(
     let maker =
         cx.parse_value("knobs.toml", knobs).and_then(|table| (registered.build)(&table, &mut cx));
     let (maker, _) = cx.finish(maker).map_err(|problems| problems.render(false))?;
-    let spec = RunSpec {
-        design: maker(&machine),
-        design_name: design.to_owned(),
-        machine: Arc::new(machine),
-        workload,
-        axes: BTreeMap::new(),
-        seed: 1,
-        knobs: EngineKnobs::default(),
-        yardsticks: Vec::new(),
-    };
+    let built = maker(&machine);
+    let spec = RunSpec::new(Arc::new(machine), workload, design, built, 1);
     sim::run(spec, &Progress::default()).map_err(|error| error.to_string())
 }
 

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use base::Nanos;
-use sim::{EngineKnobs, Progress, RunSpec};
+use sim::{Progress, RunSpec};
 use topology::Machine;
 use trace::generate::WorkloadSpec;
 
@@ -113,16 +113,8 @@ fn runs_of<'a>(
 fn one_run(due: &Due<'_>) -> Result<BTreeMap<Quantity, f64>, String> {
     let workload = due.workload.open(due.machine, due.seed).map_err(|error| error.to_string())?;
     let measured: Option<Nanos> = workload.stop_after;
-    let spec = RunSpec {
-        machine: Arc::clone(due.machine),
-        workload,
-        design: (due.maker)(due.machine),
-        design_name: due.design.to_owned(),
-        axes: BTreeMap::new(),
-        seed: due.seed,
-        knobs: EngineKnobs::default(),
-        yardsticks: Vec::new(),
-    };
+    let design = (due.maker)(due.machine);
+    let spec = RunSpec::new(Arc::clone(due.machine), workload, due.design, design, due.seed);
     let run = sim::run(spec, &Progress::default()).map_err(|error| error.to_string())?;
     if let results::Outcome::OutOfMemory(what) = &run.outcome {
         return Err(format!("out of memory: {what}"));
