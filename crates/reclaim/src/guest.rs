@@ -33,6 +33,7 @@ mod stat;
 mod state;
 mod swap;
 mod tier;
+mod touches;
 mod validate;
 mod view;
 mod vmscan;

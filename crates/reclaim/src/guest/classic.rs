@@ -26,6 +26,28 @@ enum Balance {
     Fraction([u64; 2], u64),
 }
 
+/// A lruvec as those see it that were evicted from it.
+struct Evictor {
+    of: (u16, usize),
+    lruvec: usize,
+    /// A refault is activated if no more pages than these went or were activated meanwhile; `None`: none is.
+    workingset: Option<u64>,
+}
+
+impl Evictor {
+    fn of(guest: &Guest, memcg: u16, node: usize, kind: usize) -> Self {
+        let lruvec = guest.lruvec(memcg, node);
+        let size = guest.lruvecs[lruvec].stale.size;
+        let mut workingset = size[3] + if kind == 0 { size[2] } else { 0 };
+        if guest.swap_left(memcg) > 0 {
+            workingset += size[1] + if kind == 1 { size[0] } else { 0 };
+        }
+        let gone = guest.memcgs[memcg as usize].is_offline;
+        let activates = guest.mapped_pages.activates_refaults && !gone;
+        Self { of: (memcg, node), lruvec, workingset: activates.then_some(workingset) }
+    }
+}
+
 impl Engine for Classic {
     fn insert(&self, guest: &mut Guest, folio: u32, rotated: bool) {
         guest.classic_insert(folio, rotated);
@@ -72,32 +94,40 @@ impl Engine for Classic {
         guest.age(target, pages);
     }
 
-    fn refault(&self, guest: &mut Guest, folio: u32, shadow: u64) {
+    fn refault(&self, guest: &mut Guest, folios: &[u32], shadows: &[u64]) {
         guest.flush_if_old();
-        let (kind, memcg) = (guest.folios.kind(folio), guest.folios[folio].memcg);
-        let shadow = Shadow::unpack(shadow);
-        guest.count(memcg, REFAULT[kind], 1);
-        let evictor = &guest.lruvecs[guest.lruvec(shadow.memcg, shadow.node)];
-        let distance = evictor.age.wrapping_sub(shadow.value) & ((1 << 40) - 1);
-        let size = evictor.stale.size;
-        let mut workingset = size[3] + if kind == 0 { size[2] } else { 0 };
-        if guest.swap_left(shadow.memcg) > 0 {
-            workingset += size[1] + if kind == 1 { size[0] } else { 0 };
+        let Some(first) = folios.first().copied() else { return };
+        let (kind, memcg) = (guest.folios.kind(first), guest.folios[first].memcg);
+        let own = guest.lruvec_of(first);
+        // Mostly all were evicted from the lruvec that they come back to.
+        let mut evictor = Evictor::of(guest, memcg, guest.node_of(first), kind);
+        let (mut refaulted, mut activated, mut restored) = (0, 0, 0);
+        for (folio, shadow) in folios.iter().zip(shadows).filter(|(_, shadow)| **shadow != 0) {
+            refaulted += 1;
+            let shadow = Shadow::unpack(*shadow);
+            if (shadow.memcg, shadow.node) != evictor.of {
+                evictor = Evictor::of(guest, shadow.memcg, shadow.node, kind);
+            }
+            let age = guest.lruvecs[evictor.lruvec].age;
+            let distance = age.wrapping_sub(shadow.value) & ((1 << 40) - 1);
+            if evictor.workingset.is_none_or(|pages| distance > pages) {
+                continue;
+            }
+            activated += 1;
+            guest.folios.set(*folio, flag::ACTIVE);
+            guest.upward_lruvecs(own, |lruvec| {
+                lruvec.age += 1;
+                lruvec.activated[kind] += 1;
+            });
+            if shadow.workingset {
+                restored += 1;
+                guest.folios.set(*folio, flag::WORKINGSET);
+                guest.note_cost(own, kind, CLUSTER);
+            }
         }
-        let gone = guest.memcgs[shadow.memcg as usize].is_offline;
-        if gone || distance > workingset || !guest.mapped_pages.activates_refaults {
-            return;
-        }
-        guest.folios.set(folio, flag::ACTIVE);
-        let own = guest.lruvec_of(folio);
-        guest.age(own, 1);
-        guest.count_activation(own, kind);
-        guest.count(memcg, ACTIVATE[kind], 1);
-        if shadow.workingset {
-            guest.folios.set(folio, flag::WORKINGSET);
-            guest.note_cost(own, kind, CLUSTER);
-            guest.count(memcg, RESTORE[kind], 1);
-        }
+        guest.count(memcg, REFAULT[kind], refaulted);
+        guest.count(memcg, ACTIVATE[kind], activated);
+        guest.count(memcg, RESTORE[kind], restored);
     }
 
     fn begin(&self, guest: &mut Guest, control: &mut ScanControl, lruvec: usize) -> Shrinking {
@@ -162,12 +192,6 @@ impl Engine for Classic {
 
     fn is_mglru(&self) -> bool {
         false
-    }
-}
-
-impl Guest {
-    pub(super) fn count_activation(&mut self, lruvec: usize, kind: usize) {
-        self.upward_lruvecs(lruvec, |lruvec| lruvec.activated[kind] += 1);
     }
 }
 
@@ -271,6 +295,9 @@ fn scan_counts(guest: &Guest, control: &mut ScanControl, lruvec: usize) -> [u64;
 }
 
 /// Takes pages off the tail of an inactive list and decides about each.
+///
+/// Out of line, since most steps pass a list by, and are short without it.
+#[inline(never)]
 fn shrink_inactive(
     guest: &mut Guest,
     control: &mut ScanControl,

@@ -47,8 +47,9 @@ pub(super) trait Engine: std::fmt::Debug + Sync {
     ) -> u64;
     /// A batch evicted so many pages for the lruvec `target`.
     fn evicted(&self, _guest: &mut Guest, _target: usize, _pages: u64) {}
-    /// A folio came back whose eviction left `shadow`.
-    fn refault(&self, guest: &mut Guest, folio: u32, shadow: u64);
+    /// Folios of one group, node and type came in, the eviction of each of which left a shadow, 0 for
+    /// none.
+    fn refault(&self, guest: &mut Guest, folios: &[u32], shadows: &[u64]);
     /// Begins to take from a lruvec at the priority of `control`.
     fn begin(&self, guest: &mut Guest, control: &mut ScanControl, lruvec: usize) -> Shrinking;
     /// One batch of that; false when the lruvec is done with.

@@ -4,9 +4,6 @@ use super::page::Page;
 use super::stat::Stat;
 use super::state::{Folio, Guest, HUGE, NONE, flag, pte};
 
-/// Accesses that are looked ahead for at once.
-const BLOCK: usize = 64;
-
 impl Guest {
     /// A load or store of a page of a mapping by a CPU.
     #[inline]
@@ -25,73 +22,6 @@ impl Guest {
             return;
         }
         self.fault(cpu, vma as usize, index, write);
-    }
-
-    /// As [`touch`](Self::touch) for one page after the other; what they will need is read some pages
-    /// ahead, so that cache misses overlap.
-    pub fn touch_all(&mut self, cpu: usize, vma: u32, pages: &[u32], write: bool) {
-        for block in pages.chunks(BLOCK) {
-            std::hint::black_box(self.warm(vma, block));
-            let mut left = block;
-            while let Some(page) = self.touch_present(vma as usize, &mut left, write) {
-                self.fault(cpu, vma as usize, page, write);
-            }
-        }
-    }
-
-    /// Touches pages up to one that faults, which it gives.
-    #[inline]
-    fn touch_present(&mut self, vma: usize, pages: &mut &[u32], write: bool) -> Option<u32> {
-        let mapping = &mut self.vmas[vma];
-        let (ptes, regions) = (&mut mapping.ptes[..], &mut mapping.region_young[..]);
-        // Only walks of page tables, which the classic engine has none of, ask for regions.
-        let regions = if self.is_mglru { regions } else { &mut [] };
-        let faulting = if write { pte::PRESENT | pte::PROTECTED } else { pte::PRESENT };
-        let mut done = pages.len();
-        for (place, page) in pages.iter().map(|page| *page as usize).enumerate() {
-            let entry = &mut ptes[page];
-            if *entry & (faulting | pte::HUGE) == pte::PRESENT {
-                *entry |= pte::YOUNG;
-            } else if *entry & faulting == pte::PRESENT {
-                ptes[page & !(HUGE - 1)] |= pte::YOUNG;
-            } else {
-                done = place;
-                break;
-            }
-            if let Some(region) = regions.get_mut(page >> 9) {
-                *region = true;
-            }
-        }
-        let fault = pages.get(done).copied();
-        let touched = done + usize::from(fault.is_some());
-        self.now += self.config.costs.hit_ns * touched as u64;
-        *pages = &pages[touched..];
-        fault
-    }
-
-    /// Reads what the touches of a block will need; the value only keeps the reads alive.
-    #[inline(never)]
-    fn warm(&self, vma: u32, pages: &[u32]) -> u32 {
-        let vma = &self.vmas[vma as usize];
-        let (ptes, object) = (&vma.ptes[..], &self.objects[vma.object as usize]);
-        let (slots, leaves) = (&object.pages[..], &object.leaves[..]);
-        // Which pages are absent nobody can predict, so they are noted without a branch: as bits, the
-        // last page's on top.
-        let mut absent = 0u64;
-        for page in pages {
-            absent = absent >> 1 | u64::from(!ptes[*page as usize] & pte::PRESENT) << (BLOCK - 1);
-        }
-        absent >>= BLOCK - pages.len();
-        let mut seen = 0;
-        while absent != 0 {
-            let page = pages[absent.trailing_zeros() as usize] as usize;
-            absent &= absent - 1;
-            seen ^= match leaves.get(page / 64) {
-                Some(leaf) => slots[page].bits() ^ u32::from(leaf.pages),
-                None => self.swap.warm(slots[page].swap()),
-            };
-        }
-        seen
     }
 
     #[inline]
@@ -118,7 +48,7 @@ impl Guest {
     }
 
     #[inline(never)]
-    fn fault(&mut self, cpu: usize, vma: usize, index: u32, write: bool) {
+    pub(super) fn fault(&mut self, cpu: usize, vma: usize, index: u32, write: bool) {
         self.fault_of(self.vmas[vma].proc, cpu, vma, index, write);
     }
 
@@ -315,7 +245,7 @@ impl Guest {
         let shadow = self.cache_insert(object, index, folio);
         if shadow != 0 {
             let engine = self.engine;
-            engine.refault(self, folio, shadow);
+            engine.refault(self, &[folio], &[shadow]);
         }
         self.lru_add(folio);
         Some(folio)

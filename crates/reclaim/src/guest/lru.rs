@@ -6,7 +6,7 @@ use super::zone::Zone;
 use crate::list::List;
 
 /// Folios in a batch.
-const BATCH: usize = 31;
+pub(super) const BATCH: usize = 31;
 
 /// What becomes of a folio at the cold end of a list that is in a higher zone than asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,11 +63,13 @@ impl Guest {
 
     /// Empties a CPU's batches onto the lists.
     pub(super) fn drain(&mut self, cpu: usize) {
-        let mut batch = std::mem::take(&mut self.cpus[cpu].add);
-        let engine = self.engine;
-        engine.insert_batch(self, &batch);
-        batch.clear();
-        self.cpus[cpu].add = batch;
+        if !self.cpus[cpu].add.is_empty() {
+            let mut batch = std::mem::take(&mut self.cpus[cpu].add);
+            let engine = self.engine;
+            engine.insert_batch(self, &batch);
+            batch.clear();
+            self.cpus[cpu].add = batch;
+        }
         if !self.cpus[cpu].rotate.is_empty() {
             let batch = std::mem::take(&mut self.cpus[cpu].rotate);
             self.rotate_batch(&batch);
@@ -151,10 +153,16 @@ impl Guest {
         batch: &[u32],
         mut wanted: impl FnMut(&mut Folio) -> bool,
     ) {
+        let Some(first) = batch.first().map(|first| self.folios[*first]) else { return };
         let nr_nodes = self.nodes.len();
         let Self { folios, zones, lruvecs, node_size, .. } = self;
-        // The root's lists, until the first folio says where it belongs.
-        let (mut memcg, mut zone, mut place, mut head) = (u16::MAX, 0, (0, 0, 0), 0);
+        let place_of = |memcg: u16, zone: u8| {
+            let Zone { node, class, .. } = zones[zone as usize];
+            (memcg as usize * nr_nodes + node, node, class)
+        };
+        let (mut memcg, mut zone) = (first.memcg, first.zone);
+        let mut place = place_of(memcg, zone);
+        let mut head = Self::list(place.0, 0).0;
         let mut grown = [0; 5];
         self.lists.push_fronts(batch.iter().filter_map(|folio| {
             let record = &mut folios[*folio];
@@ -171,8 +179,7 @@ impl Guest {
             if record.memcg != memcg || record.zone != zone {
                 resize_lists(lruvecs, node_size, place, std::mem::take(&mut grown));
                 (memcg, zone) = (record.memcg, record.zone);
-                let Zone { node, class, .. } = zones[zone as usize];
-                place = (memcg as usize * nr_nodes + node, node, class);
+                place = place_of(memcg, zone);
                 head = Self::list(place.0, 0).0;
             }
             grown[list] += i64::from(record.nr);

@@ -78,6 +78,26 @@ impl Guest {
         if room < nr { self.charge_full(memcg, nr) } else { self.charge_stock(memcg, nr) }
     }
 
+    /// How many pages a CPU can charge to a group, one after the other, without that a limit is met
+    /// or its stock is filled.
+    pub(super) fn charge_room(&self, cpu: usize, memcg: u16) -> u64 {
+        if memcg == 0 {
+            return u64::MAX;
+        }
+        let (owner, held) = self.cpus[cpu].stock;
+        if owner == memcg && held > 0 {
+            return held;
+        }
+        let (mut room, mut below_high, mut at) = (u64::MAX, u64::MAX, Some(memcg));
+        while let Some(index) = at {
+            let group = &self.memcgs[index as usize];
+            room = room.min(group.max.saturating_sub(group.usage));
+            below_high = below_high.min(group.high.saturating_sub(group.usage));
+            at = group.parent;
+        }
+        if room < STOCK { room.min(below_high) } else { 0 }
+    }
+
     /// Charges a stock for the CPU, of which `nr` pages are used.
     #[inline(never)]
     fn charge_stock(&mut self, memcg: u16, nr: u64) -> bool {

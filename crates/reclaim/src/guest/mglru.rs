@@ -123,28 +123,34 @@ impl Engine for Mglru {
         Shadow { memcg: *memcg, node: *node as usize, workingset: used > 0, value }.pack()
     }
 
-    fn refault(&self, guest: &mut Guest, folio: u32, shadow: u64) {
-        let lruvec = guest.lruvec_of(folio);
-        let memcg = guest.folios[folio].memcg;
-        let shadow = Shadow::unpack(shadow);
-        if guest.lruvec(shadow.memcg, shadow.node) != lruvec {
-            return;
+    fn refault(&self, guest: &mut Guest, folios: &[u32], shadows: &[u64]) {
+        let Some(first) = folios.first().copied() else { return };
+        let (kind, memcg) = (guest.folios.kind(first), guest.folios[first].memcg);
+        let (own, place) = (guest.lruvec_of(first), (memcg, guest.node_of(first)));
+        let (mut refaulted, mut activated, mut restored) = (0, 0, 0);
+        for (folio, shadow) in folios.iter().zip(shadows).filter(|(_, shadow)| **shadow != 0) {
+            let shadow = Shadow::unpack(*shadow);
+            if (shadow.memcg, shadow.node) != place {
+                continue;
+            }
+            refaulted += 1;
+            let lrugen = &mut guest.lruvecs[own].generations;
+            if shadow.value >> 2 != lrugen.min_seq[kind] {
+                continue;
+            }
+            activated += 1;
+            let used = (shadow.value & 3) as u32 + u32::from(shadow.workingset);
+            lrugen.refaulted[kind][tier(used)] += 1;
+            if guest.in_fault || used >= 3 {
+                restored += 1;
+                guest.folios[*folio].refs = 3;
+                guest.folios.set(*folio, flag::WORKINGSET);
+            }
         }
-        let kind = guest.folios.kind(folio);
-        guest.count(memcg, REFAULT[kind], 1);
-        let lrugen = &mut guest.lruvecs[lruvec].generations;
-        if shadow.value >> 2 != lrugen.min_seq[kind] {
-            return;
-        }
-        let used = (shadow.value & 3) as u32 + u32::from(shadow.workingset);
-        lrugen.refaulted[kind][tier(used)] += 1;
-        guest.count_activation(lruvec, kind);
-        guest.count(memcg, ACTIVATE[kind], 1);
-        if guest.in_fault || used >= 3 {
-            guest.folios[folio].refs = 3;
-            guest.folios.set(folio, flag::WORKINGSET);
-            guest.count(memcg, RESTORE[kind], 1);
-        }
+        guest.upward_lruvecs(own, |lruvec| lruvec.activated[kind] += activated);
+        guest.count(memcg, REFAULT[kind], refaulted);
+        guest.count(memcg, ACTIVATE[kind], activated);
+        guest.count(memcg, RESTORE[kind], restored);
     }
 
     fn begin(&self, guest: &mut Guest, control: &mut ScanControl, lruvec: usize) -> Shrinking {

@@ -52,6 +52,14 @@ impl Page {
         self.0 = u64::from(slot.min(NO_SWAP)) << 32 | self.0 & u64::from(NONE);
     }
 
+    /// The page that went to a slot of swap.
+    #[inline]
+    pub(super) fn swapped(slot: u32) -> Self {
+        let mut page = Self::EMPTY;
+        page.set_swap(slot);
+        page
+    }
+
     /// What is remembered of it, 0 for nothing.
     #[inline]
     pub(super) fn shadow(self) -> u64 {

@@ -20,15 +20,32 @@ pub(super) struct FileReadahead {
     misses: u32,
 }
 
+impl FileReadahead {
+    /// Counts faults that missed.
+    #[inline]
+    pub(super) fn note_misses(&mut self, nr: u32) {
+        self.misses = (self.misses + nr).min(10 * LOTS_OF_MISSES);
+    }
+}
+
 impl Guest {
+    /// Whether a mapping's faults read nothing around their pages, after so many more misses.
+    #[inline]
+    pub(super) fn reads_single_pages(&self, vma: usize, more: u32) -> bool {
+        let mapping = &self.vmas[vma];
+        let misses = mapping.file_readahead.misses + more;
+        mapping.random || self.knobs.read_ahead_pages == 0 || misses > LOTS_OF_MISSES
+    }
+
     /// Reads the page of a fault that missed, and pages around it.
     pub(super) fn read_around(&mut self, memcg: u16, vma: usize, index: u32) -> Option<u32> {
-        let most = if self.vmas[vma].random { 0 } else { self.knobs.read_ahead_pages };
         let ahead = &mut self.vmas[vma].file_readahead;
-        ahead.misses = (ahead.misses + 1).min(10 * LOTS_OF_MISSES);
-        if most == 0 || ahead.misses > LOTS_OF_MISSES {
+        ahead.note_misses(1);
+        if self.reads_single_pages(vma, 0) {
             return self.read_file_page(memcg, vma, index);
         }
+        let most = self.knobs.read_ahead_pages;
+        let ahead = &mut self.vmas[vma].file_readahead;
         (ahead.start, ahead.size) = (index.saturating_sub(most / 2), most);
         ahead.behind = most / 4;
         self.read_window(memcg, vma);

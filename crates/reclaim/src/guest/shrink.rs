@@ -73,7 +73,7 @@ impl Guest {
             if self.folios.has(look[0], flag::SWAPBACKED) {
                 std::hint::black_box(self.swap.warm_unused(look.len()));
             }
-            let plain = !demotes && verdicts[0].is_some() && self.may_be_plain(look);
+            let plain = !demotes && verdicts[0].is_some() && self.may_be_plain(control, look);
             let (mut look, mut verdicts) = (look, &verdicts[..]);
             loop {
                 if plain {

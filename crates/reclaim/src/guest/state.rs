@@ -542,9 +542,15 @@ impl Guest {
 
     /// Forces a flush when the last one is over 4 s old.
     pub(super) fn flush_if_old(&mut self) {
-        if self.now > self.last_flush + 4_000_000_000 {
+        if self.is_flush_old(self.now) {
             self.flush_stats();
         }
+    }
+
+    /// Whether the last flush is over 4 s old at a time.
+    #[inline]
+    pub(super) fn is_flush_old(&self, at: u64) -> bool {
+        at > self.last_flush + 4_000_000_000
     }
 
     /// Whether a list of inactive pages is low, by statistics that may be old.

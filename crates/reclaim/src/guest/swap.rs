@@ -27,6 +27,14 @@ pub(super) struct Slot {
     pub(super) owner: u16,
 }
 
+impl Slot {
+    /// What is known of the page that was in it, which is forgotten.
+    #[inline]
+    pub(super) fn take_shadow(&mut self) -> u64 {
+        std::mem::take(&mut self.shadow)
+    }
+}
+
 /// Swap slots.
 #[derive(Clone, Debug)]
 pub(super) struct Swap {
@@ -81,6 +89,22 @@ impl Swap {
         }
     }
 
+    /// Gives a page of a group the next slot, if there is one, with what is remembered of the page.
+    #[inline]
+    pub(super) fn put(&mut self, owner: u16, shadow: u64) -> Option<u32> {
+        let slot = self.unused.pop_front()?;
+        self.slots[slot as usize] = Slot { shadow, owner };
+        self.used += 1;
+        Some(slot)
+    }
+
+    /// Takes a slot back.
+    #[inline]
+    pub(super) fn give(&mut self, slot: u32) {
+        self.unused.push_back(slot);
+        self.used -= 1;
+    }
+
     #[inline]
     pub(super) fn keep_shadow(&mut self, slot: u32, shadow: u64) {
         if let Some(kept) = self.slots.get_mut(slot as usize) {
@@ -110,12 +134,10 @@ impl Guest {
         }
         let (object, first) = (self.folios[folio].object as usize, self.folios[folio].index);
         for index in first..first + nr {
-            let Some(slot) = self.swap.unused.pop_front() else { return false };
-            self.swap.slots[slot as usize] = Slot { owner: memcg, shadow: 0 };
-            self.swap.used += 1;
+            let Some(slot) = self.swap.put(memcg, 0) else { return false };
             self.objects[object].pages[index as usize].set_swap(slot);
         }
-        self.upward(memcg, |guest, index| guest.memcgs[index as usize].swap += u64::from(nr));
+        self.charge_swap(memcg, u64::from(nr));
         self.folios.set(folio, flag::SWAPCACHE);
         true
     }
@@ -130,11 +152,22 @@ impl Guest {
         page.set_swap(NONE);
         let memcg = self.swap.slots[slot as usize].owner;
         self.zswap_drop(slot);
-        self.swap.unused.push_back(slot);
-        self.swap.used -= 1;
+        self.swap.give(slot);
+        self.uncharge_swap(memcg, 1);
+    }
+
+    /// A group has so many slots more.
+    #[inline]
+    pub(super) fn charge_swap(&mut self, memcg: u16, nr: u64) {
+        self.upward(memcg, |guest, index| guest.memcgs[index as usize].swap += nr);
+    }
+
+    /// A group has so many slots less.
+    #[inline]
+    pub(super) fn uncharge_swap(&mut self, memcg: u16, nr: u64) {
         self.upward(memcg, |guest, index| {
             let swap = &mut guest.memcgs[index as usize].swap;
-            *swap = swap.saturating_sub(1);
+            *swap = swap.saturating_sub(nr);
         });
     }
 
@@ -278,10 +311,10 @@ impl Guest {
         }
         let folio = self.new_folio(object, index, zone, memcg, 1, flags);
         self.objects[object as usize].pages[index as usize].set_folio(folio);
-        let shadow = std::mem::take(&mut self.swap.slots[slot as usize].shadow);
+        let shadow = self.swap.slots[slot as usize].take_shadow();
         if shadow != 0 {
             let engine = self.engine;
-            engine.refault(self, folio, shadow);
+            engine.refault(self, &[folio], &[shadow]);
         }
         self.lru_add(folio);
         self.outside.reading += u64::from(!self.swap.zswap.holds(slot));

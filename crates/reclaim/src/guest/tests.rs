@@ -7,6 +7,7 @@ use crate::hierarchy::{Design, SoftOwn, knobs};
 
 mod beside;
 mod swapping;
+mod touches;
 
 pub(super) fn config(cpus: &[usize], zones: &[(usize, usize, u64)]) -> Config {
     let zones = zones.iter().map(|(node, class, managed)| ZoneConfig {

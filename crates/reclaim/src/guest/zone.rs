@@ -27,6 +27,17 @@ pub(super) struct PageList {
     free_count: u64,
 }
 
+impl PageList {
+    /// Takes pages that it has.
+    #[inline]
+    pub(super) fn take(&mut self, pages: u64) {
+        debug_assert!(pages <= self.count, "the list holds fewer pages");
+        // Each page halves it.
+        self.free_count = self.free_count.checked_shr(pages as u32).unwrap_or(0);
+        self.count -= pages;
+    }
+}
+
 /// A zone.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Zone {
@@ -54,6 +65,12 @@ impl Zone {
     #[inline]
     pub(super) fn mark(&self, mark: Mark) -> u64 {
         self.marks[mark as usize] + self.boost
+    }
+
+    /// Whether nobody need be woken for a page of it.
+    #[inline]
+    fn has_plenty(&self) -> bool {
+        self.boost == 0 && self.above(Mark::High)
     }
 
     #[inline]
@@ -320,18 +337,31 @@ impl Guest {
         let index = *self.fallback[wanted.head].first()?;
         let zone = &mut self.zones[index];
         let node = zone.node;
-        let plenty = zone.boost == 0 && zone.above(Mark::High);
-        if wanted.huge || wanted.mask >> node & 1 == 0 || !plenty {
+        if wanted.huge || wanted.mask >> node & 1 == 0 || !zone.has_plenty() {
             return None;
         }
         let list = &mut zone.lists[self.cpu];
         if list.count == 0 {
             return None;
         }
-        list.free_count /= 2;
-        list.count -= 1;
+        list.take(1);
         self.count_placement(node, node, 1);
         Some(index)
+    }
+
+    /// The zone that pages for a CPU come from under the default policy, with how many of them the
+    /// CPU's list can give, one after the other, before anybody has to look.
+    pub(super) fn near_pages(&self, cpu: usize) -> Option<(usize, u64)> {
+        let index = *self.fallback[self.cpus[cpu].node as usize].first()?;
+        let zone = &self.zones[index];
+        zone.has_plenty().then(|| (index, zone.lists[cpu].count))
+    }
+
+    /// Takes pages that [`near_pages`](Self::near_pages) told of, for the running CPU.
+    pub(super) fn take_near_pages(&mut self, zone: usize, nr: u64) {
+        let node = self.zones[zone].node;
+        self.zones[zone].lists[self.cpu].take(nr);
+        self.count_placement(node, node, nr);
     }
 
     #[inline(never)]

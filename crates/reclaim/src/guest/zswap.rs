@@ -138,7 +138,7 @@ pub(super) struct Zswap {
     /// Zones of the pool's pages.
     zones: Vec<usize>,
     is_full: bool,
-    needs_shrinking: bool,
+    pub(super) needs_shrinking: bool,
     /// The group whose entry was written last.
     last_shrunk: u16,
 }
