@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use trace::container::{Meta, Row, Source, Summary, TraceWriter};
+use trace::container::{Meta, Source, Summary, TraceWriter};
 use trace::generate::{WorkloadFile, rows};
 use trace::{Event, Step, TraceError, TraceInfo, Workload};
 
@@ -62,7 +62,7 @@ fn write(
         {
             *started = true;
         }
-        write_step(&mut writer, number(thread)?, step)?;
+        writer.step(number(thread)?, step)?;
     }
     for (child, (parent, started)) in parents.into_iter().zip(started).enumerate() {
         if let (Some(parent), false) = (parent, started) {
@@ -74,39 +74,4 @@ fn write(
 
 fn number(thread: usize) -> Result<u16, TraceError> {
     u16::try_from(thread).map_err(|_| TraceError::Invalid("more than 65535 threads".to_owned()))
-}
-
-fn write_step(writer: &mut TraceWriter, thread: u16, step: Step) -> Result<(), TraceError> {
-    match step {
-        Step::Points(points, range) => {
-            for at in range {
-                writer.push(&Row {
-                    thread,
-                    mm: points.mm,
-                    page: points.page[at],
-                    traffic: points.traffic[at],
-                    think_ns: points.think_ns[at],
-                    sequential: points.sequential,
-                    dependent: points.dependent,
-                })?;
-            }
-            Ok(())
-        }
-        Step::Sweep(sweep) => {
-            for page in sweep.page..sweep.page.saturating_add(sweep.nr_pages) {
-                writer.push(&Row {
-                    thread,
-                    mm: sweep.mm,
-                    page,
-                    traffic: sweep.traffic,
-                    think_ns: sweep.think_ns,
-                    sequential: sweep.sequential,
-                    dependent: false,
-                })?;
-            }
-            Ok(())
-        }
-        Step::Event(event) => writer.event(thread, event),
-        Step::End => Ok(()),
-    }
 }

@@ -3,9 +3,8 @@
 use std::path::Path;
 
 use super::meta::{Meta, Source};
-use super::row::Row;
 use super::write::{Summary, TraceWriter};
-use crate::{Event, Points, Step, Sweep, Thread, TraceError, Workload};
+use crate::{Step, Thread, TraceError, Workload};
 
 /// Steps a thread writes before the next thread's turn.
 const TURN_STEPS: usize = 64;
@@ -51,12 +50,14 @@ impl Saver {
     /// Writes some steps of a thread; whether there are more.
     fn turn(&mut self, thread: u16, from: &mut Thread) -> Result<bool, TraceError> {
         for _ in 0..TURN_STEPS {
-            match from.stream.next_step()? {
-                Step::Points(points, rows) => self.points(thread, &points, rows)?,
-                Step::Sweep(sweep) => self.sweep(thread, &sweep)?,
-                Step::Event(event) => self.event(thread, event)?,
+            let step = from.stream.next_step()?;
+            match &step {
+                Step::Points(_, rows) => self.count(rows.len() as u64)?,
+                Step::Sweep(sweep) => self.count(u64::from(sweep.nr_pages))?,
+                Step::Event(_) => self.count(1)?,
                 Step::End => return Ok(false),
             }
+            self.writer.step(thread, step)?;
         }
         Ok(true)
     }
@@ -70,47 +71,5 @@ impl Saver {
         };
         self.rows_left = self.rows_left.checked_sub(rows).ok_or_else(too_many)?;
         Ok(())
-    }
-
-    fn points(
-        &mut self,
-        thread: u16,
-        points: &Points,
-        rows: std::ops::Range<usize>,
-    ) -> Result<(), TraceError> {
-        self.count(rows.len() as u64)?;
-        for at in rows {
-            self.writer.push(&Row {
-                thread,
-                mm: points.mm,
-                page: points.page[at],
-                traffic: points.traffic[at],
-                think_ns: points.think_ns[at],
-                sequential: points.sequential,
-                dependent: points.dependent,
-            })?;
-        }
-        Ok(())
-    }
-
-    fn sweep(&mut self, thread: u16, sweep: &Sweep) -> Result<(), TraceError> {
-        self.count(u64::from(sweep.nr_pages))?;
-        for page in sweep.page..sweep.page.saturating_add(sweep.nr_pages) {
-            self.writer.push(&Row {
-                thread,
-                mm: sweep.mm,
-                page,
-                traffic: sweep.traffic,
-                think_ns: sweep.think_ns,
-                sequential: sweep.sequential,
-                dependent: false,
-            })?;
-        }
-        Ok(())
-    }
-
-    fn event(&mut self, thread: u16, event: Event) -> Result<(), TraceError> {
-        self.count(1)?;
-        self.writer.event(thread, event)
     }
 }

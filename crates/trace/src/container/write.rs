@@ -15,7 +15,7 @@ use super::meta::Meta;
 use super::row::{Cells, Row, op};
 use super::schema::{self, Group};
 use super::tail::{Checked, PARQUET_MAGIC};
-use crate::{Event, TraceError};
+use crate::{Event, Step, TraceError};
 
 type Sink = Checked<BufWriter<NamedTempFile>>;
 
@@ -103,6 +103,42 @@ impl TraceWriter {
         }
         self.summary.accesses += 1;
         self.cells(Cells::access(row))
+    }
+
+    /// Appends what a thread does next: a sweep as one access to each page, the end as nothing.
+    ///
+    /// # Errors
+    /// Those of [`push`](Self::push) and [`event`](Self::event).
+    pub fn step(&mut self, thread: u16, step: Step) -> Result<(), TraceError> {
+        match step {
+            Step::Points(points, mut rows) => rows.try_for_each(|at| {
+                self.push(&Row {
+                    thread,
+                    mm: points.mm,
+                    page: points.page[at],
+                    traffic: points.traffic[at],
+                    think_ns: points.think_ns[at],
+                    sequential: points.sequential,
+                    dependent: points.dependent,
+                })
+            }),
+            Step::Sweep(sweep) => {
+                let mut pages = sweep.page..sweep.page.saturating_add(sweep.nr_pages);
+                pages.try_for_each(|page| {
+                    self.push(&Row {
+                        thread,
+                        mm: sweep.mm,
+                        page,
+                        traffic: sweep.traffic,
+                        think_ns: sweep.think_ns,
+                        sequential: sweep.sequential,
+                        dependent: false,
+                    })
+                })
+            }
+            Step::Event(event) => self.event(thread, event),
+            Step::End => Ok(()),
+        }
     }
 
     /// Appends an event of a thread.
