@@ -196,7 +196,7 @@ fn section(
         why: None,
         memcgs: memcg_tables(&groups),
         memcg_figures: memcg_charts::figures(index, &groups, &present),
-        killed: killed::told(comparison, Some(case)),
+        killed: killed::told(comparison, case),
         yardsticks: yardsticks.into_iter().map(titled).collect(),
         yardstick_figures,
         counters: counter_table(comparison, case, &present),

@@ -8,17 +8,14 @@ pub(crate) struct Told {
     pub(crate) report: String,
 }
 
-/// Everything of a case, or of all, in the order of the cells.
-pub(crate) fn told(comparison: &Comparison, wanted: Option<&Case>) -> Vec<Told> {
-    let has_cases = wanted.is_none() && comparison.cases().len() > 1;
-    let runs = comparison.cells.iter();
-    let runs = runs.filter(|run| wanted.is_none_or(|case| *case == Case::of(run)));
-    runs.flat_map(|run| of_run(run, has_cases)).collect()
+/// Everything of a case, in the order of the cells.
+pub(crate) fn told(comparison: &Comparison, case: &Case) -> Vec<Told> {
+    let runs = comparison.cells.iter().filter(|run| *case == Case::of(run));
+    runs.flat_map(of_run).collect()
 }
 
-fn of_run(run: &Run, has_cases: bool) -> Vec<Told> {
-    let case = if has_cases { format!("{}, ", Case::of(run).title()) } else { String::new() };
-    let who = format!("{case}{}, seed {}", run.design, run.seed);
+fn of_run(run: &Run) -> Vec<Told> {
+    let who = format!("{}, seed {}", run.design, run.seed);
     let killed = run.oom_kills().iter().map(|kill| Told {
         line: format!("killed, {who}: {}", kill.line()),
         report: kill.to_string(),
@@ -34,8 +31,8 @@ fn of_run(run: &Run, has_cases: bool) -> Vec<Told> {
 }
 
 /// A line each as text; empty where nobody was killed.
-pub fn terminal(comparison: &Comparison) -> String {
+pub(crate) fn text(comparison: &Comparison, case: &Case) -> String {
     let lines: String =
-        told(comparison, None).iter().map(|told| format!("{}\n", told.line)).collect();
+        told(comparison, case).iter().map(|told| format!("{}\n", told.line)).collect();
     if lines.is_empty() { lines } else { format!("\n{lines}") }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use results::{Case, Comparison, Estimate, MemcgUse, ProcessUse, Run, TaskUse};
 
 use crate::figures::{compact, decimals, plain};
-use crate::table::{Column, Frame, fitted};
+use crate::table::{Column, Frame, fitted, grouped};
 
 /// A group or process under a design, over its seeds.
 pub(crate) struct GroupRow {
@@ -183,29 +183,15 @@ fn row(name: &str, design: &str, figures: &[Figures]) -> GroupRow {
 
 /// Rows of each group, in order.
 pub(crate) fn by_group(rows: &[GroupRow]) -> Vec<(&str, Vec<&GroupRow>)> {
-    let mut found: Vec<(&str, Vec<&GroupRow>)> = Vec::new();
-    for row in rows {
-        match found.iter_mut().find(|(group, _)| *group == row.name) {
-            Some((_, rows)) => rows.push(row),
-            None => found.push((&row.name, vec![row])),
-        }
-    }
-    found
+    grouped(rows, |row| row.name.as_str())
 }
 
-/// The groups of all cases as text, each below its title; empty where there are none.
-pub fn terminal(comparison: &Comparison, width: usize, frame: Frame) -> String {
-    let (cases, designs) = (comparison.cases(), comparison.designs());
-    let mut text = String::new();
-    for case in &cases {
-        for (group, rows) in by_group(&rows(comparison, case, &designs)) {
-            let of_case =
-                if cases.len() > 1 { format!(": {}", case.title()) } else { String::new() };
-            text += &format!("\n{group}{of_case}\n");
-            text += &fitted(columns(&rows), &rows, width, frame);
-        }
-    }
-    text
+/// The groups as text, each below its name; empty where there are none.
+pub(crate) fn text(rows: &[GroupRow], width: usize, frame: Frame) -> String {
+    let groups = by_group(rows).into_iter();
+    groups
+        .map(|(name, rows)| format!("\n{name}\n{}", fitted(columns(&rows), &rows, width, frame)))
+        .collect()
 }
 
 /// The columns that have a value in some row: memory is of groups, not of processes.

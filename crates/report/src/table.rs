@@ -22,7 +22,8 @@ pub(crate) struct Column<R> {
     pub(crate) dispensable: u8,
 }
 
-const COLUMNS: [Column<SummaryRow>; 10] = [
+/// Columns of the comparison's table.
+pub(crate) const COLUMNS: [Column<SummaryRow>; 10] = [
     Column { head: ["", "design"], cell: |row| row.design.clone(), dispensable: 0 },
     Column { head: ["elapsed", "s"], cell: elapsed, dispensable: 0 },
     Column { head: ["speed", "x base"], cell: |row| plain(row.speedup.mean, 3), dispensable: 1 },
@@ -63,22 +64,6 @@ fn elapsed(row: &SummaryRow) -> String {
     format!("{mean:.digits$} ±{:.digits$}{out_of_memory}{killed}", row.elapsed_s.half_width())
 }
 
-/// The comparison table in at most `width` columns; less important figures are left out where
-/// there is no room, down to the design and its time. Several cases make several tables, each
-/// below its title.
-pub fn terminal(rows: &[SummaryRow], width: usize, frame: Frame) -> String {
-    let cases = group(rows);
-    let mut text = String::new();
-    for (case, rows) in &cases {
-        if cases.len() > 1 {
-            let gap = if text.is_empty() { "" } else { "\n" };
-            text += &format!("{gap}{}\n", case.title());
-        }
-        text += &fitted(COLUMNS.iter().collect(), rows, width, frame);
-    }
-    text
-}
-
 /// A table in at most `width` columns, without the most dispensable ones where there is no room.
 pub(crate) fn fitted<R>(
     mut columns: Vec<&Column<R>>,
@@ -104,15 +89,23 @@ pub(crate) fn ruled(mut lines: Vec<String>, frame: Frame) -> String {
 
 /// Rows of each case, in order.
 pub(crate) fn group(rows: &[SummaryRow]) -> Vec<(Case, Vec<&SummaryRow>)> {
-    let mut cases: Vec<(Case, Vec<&SummaryRow>)> = Vec::new();
+    grouped(rows, SummaryRow::case)
+}
+
+/// Rows that have a key in common, in the order in which keys appear.
+pub(crate) fn grouped<'a, R, K: PartialEq>(
+    rows: &'a [R],
+    key: impl Fn(&'a R) -> K,
+) -> Vec<(K, Vec<&'a R>)> {
+    let mut groups: Vec<(K, Vec<&R>)> = Vec::new();
     for row in rows {
-        let case = row.case();
-        match cases.iter_mut().find(|(known, _)| *known == case) {
+        let key = key(row);
+        match groups.iter_mut().find(|(known, _)| *known == key) {
             Some((_, rows)) => rows.push(row),
-            None => cases.push((case, vec![row])),
+            None => groups.push((key, vec![row])),
         }
     }
-    cases
+    groups
 }
 
 /// Leaves out the most dispensable column; false where all that is left is needed.
@@ -217,33 +210,6 @@ mod tests {
     use results::{sample, summary};
 
     use super::*;
-
-    #[test]
-    fn six_designs_fit_eighty_columns_with_every_figure() {
-        let text = terminal(&summary(&sample::comparison()), 80, Frame::Plain);
-        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
-        assert!(text.lines().next().unwrap().contains("p99.9"), "{text}");
-        assert!(text.chars().all(|letter| letter.is_ascii() || letter == '±'));
-        insta::assert_snapshot!(text);
-    }
-
-    #[test]
-    fn narrow_terminals_keep_the_answer() {
-        let rows = summary(&sample::comparison());
-        for width in [40, 60] {
-            let text = terminal(&rows, width, Frame::Ruled);
-            assert!(text.lines().all(|line| line.chars().count() <= width), "{text}");
-            assert!(text.contains("elapsed") && text.contains("autonuma"), "{text}");
-        }
-    }
-
-    #[test]
-    fn every_case_has_its_table() {
-        let mut comparison = sample::elapsed(&[("base", &[10]), ("fast", &[5])]);
-        comparison.cells[1].axes.insert("threads".to_owned(), "8".to_owned());
-        let text = terminal(&summary(&comparison), 80, Frame::Plain);
-        assert!(text.contains("w on m\n") && text.contains("\nw on m, threads = 8\n"), "{text}");
-    }
 
     #[test]
     fn other_forms() {

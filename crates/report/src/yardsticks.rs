@@ -6,13 +6,13 @@ use serde_json::{Value, json};
 
 use crate::charts::{Figure, spec};
 use crate::figures::{compact, plain};
-use crate::table::{Frame, align, ruled};
+use crate::table::{Frame, align, grouped, ruled};
 
 /// What the run itself is called among the policies.
 const RUN: &str = "run";
 
 /// A group that ran short, under a design, over its seeds.
-struct Row {
+pub(crate) struct Row {
     /// `memory cgroup /PATH`, or the machine.
     name: String,
     design: String,
@@ -26,7 +26,8 @@ struct Row {
     recorded: f64,
 }
 
-fn rows(comparison: &Comparison, case: &Case, designs: &[String]) -> Vec<Row> {
+/// A row for each group and design of a case; empty where nothing was asked for.
+pub(crate) fn rows(comparison: &Comparison, case: &Case, designs: &[String]) -> Vec<Row> {
     fn used(run: &Run) -> &[YardstickUse] {
         run.reclaim.as_ref().map_or(&[], |reclaim| &reclaim.yardsticks)
     }
@@ -86,14 +87,7 @@ fn row(path: &str, design: &str, used: &[&YardstickUse]) -> Row {
 
 /// Rows of each group, in order, with the group's title.
 fn by_group(rows: &[Row]) -> Vec<(String, Vec<&Row>)> {
-    let mut found: Vec<(&str, Vec<&Row>)> = Vec::new();
-    for row in rows {
-        match found.iter_mut().find(|(name, _)| *name == row.name) {
-            Some((_, rows)) => rows.push(row),
-            None => found.push((&row.name, vec![row])),
-        }
-    }
-    found.into_iter().map(titled).collect()
+    grouped(rows, |row| row.name.as_str()).into_iter().map(titled).collect()
 }
 
 /// A group's rows below its title, which says how much of the runs was recorded.
@@ -135,21 +129,15 @@ fn lines(columns: &[Column]) -> Vec<String> {
     align(&heads.into_iter().chain(cells).collect::<Vec<_>>())
 }
 
-/// The groups of all cases as text, each below its title; empty where nothing was asked for.
-pub fn terminal(comparison: &Comparison, width: usize, frame: Frame) -> String {
-    let (cases, designs) = (comparison.cases(), comparison.designs());
+/// The groups as text, each below its title; empty where nothing was asked for.
+pub(crate) fn text(rows: &[Row], width: usize, frame: Frame) -> String {
     let mut text = String::new();
-    for case in &cases {
-        for (group, rows) in by_group(&rows(comparison, case, &designs)) {
-            let of_case =
-                if cases.len() > 1 { format!(": {}", case.title()) } else { String::new() };
-            text += &format!("\nhow far from the best: {group}{of_case}\n");
-            let mut columns = columns(&rows);
-            if lines(&columns).iter().any(|line| line.chars().count() > width) {
-                columns.retain(|(_, dispensable, _)| !dispensable);
-            }
-            text += &ruled(lines(&columns), frame);
+    for (title, rows) in by_group(rows) {
+        let mut columns = columns(&rows);
+        if lines(&columns).iter().any(|line| line.chars().count() > width) {
+            columns.retain(|(_, dispensable, _)| !dispensable);
         }
+        text += &format!("\nhow far from the best: {title}\n{}", ruled(lines(&columns), frame));
     }
     text
 }
@@ -255,9 +243,14 @@ mod tests {
         comparison
     }
 
+    fn told(comparison: &Comparison, width: usize) -> String {
+        let (cases, designs) = (comparison.cases(), comparison.designs());
+        text(&rows(comparison, &cases[0], &designs), width, Frame::Plain)
+    }
+
     #[test]
     fn misses_are_told_as_multiples_of_the_best() {
-        let text = terminal(&comparison(0), 80, Frame::Plain);
+        let text = told(&comparison(0), 80);
         let expected = "
 how far from the best: memory cgroup /box
         held          best x best
@@ -266,14 +259,14 @@ a         64    400    100   4.00 2.50
 b         64    100    100   1.00 2.50
 ";
         assert_eq!(text, expected);
-        let narrow = terminal(&comparison(0), 32, Frame::Plain);
+        let narrow = told(&comparison(0), 32);
         assert!(!narrow.contains("held") && narrow.contains("lru"), "{narrow}");
     }
 
     #[test]
     fn a_part_of_the_run_is_told_as_such() {
-        let text = terminal(&comparison(3000), 80, Frame::Plain);
+        let text = told(&comparison(3000), 80);
         assert!(text.contains("/box (the first 25 % of the accesses)\n"), "{text}");
-        assert_eq!(terminal(&sample::comparison(), 80, Frame::Plain), "");
+        assert_eq!(told(&sample::comparison(), 80), "");
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lab::{Directory, Finished, Live, Options, Overrides, Plan};
 use report::table::{self, Frame};
-use results::{Comparison, Outcome, Run, summary, to_json, verdicts};
+use results::{Comparison, Outcome, Run, summary, to_json};
 
 use crate::cli::{Compare, Format};
 use crate::error::{self, Error};
@@ -75,15 +75,7 @@ fn render(comparison: &Comparison, format: Format) -> String {
         Format::Md => table::markdown(&summary(comparison)),
         Format::Table => {
             let frame = if is_terminal() { Frame::Ruled } else { Frame::Plain };
-            let mut text = table::terminal(&summary(comparison), width(), frame);
-            text += &report::killed::terminal(comparison);
-            text += &report::memcgs::terminal(comparison, width(), frame);
-            text += &report::yardsticks::terminal(comparison, width(), frame);
-            // A design alone is there to compare cases with each other, which the tables show.
-            for verdict in verdicts(comparison).iter().filter(|it| !it.contests.is_empty()) {
-                text += &format!("\n{}\n", verdict.text);
-            }
-            text
+            report::terminal(comparison, width(), frame)
         }
     }
 }
