@@ -121,8 +121,8 @@ fn compare_policies() {
     for policy in POLICIES {
         let make = || (policy.build_default)(&setting);
         let measured = measure(&requests, rounds, make, |policy, requests| policy.replay(requests));
-        line(policy.name, measured);
-        assert!(policy.name != "lru" || measured.1 == split.1, "both layouts are one policy");
+        line(policy.about.name, measured);
+        assert!(policy.about.name != "lru" || measured.1 == split.1, "both layouts are one policy");
     }
 }
 

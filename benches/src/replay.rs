@@ -160,7 +160,7 @@ impl ThreadStream for Replayed {
 pub fn engine(machine: &Arc<Machine>, design: &str, workload: Workload) -> u64 {
     let design = designs::find(design).expect("a registered design");
     let built = (design.build_default)(machine);
-    let spec = RunSpec::new(Arc::clone(machine), workload, design.name, built, 1);
+    let spec = RunSpec::new(Arc::clone(machine), workload, design.about.name, built, 1);
     let run = sim::run(spec, &Progress::default()).expect("the benchmark's workload runs");
     run.vmstat[base::Vm::sim_accesses]
 }

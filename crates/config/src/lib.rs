@@ -120,6 +120,7 @@ mod parse;
 mod print;
 mod problem;
 mod quantity;
+mod registry;
 mod schema;
 mod source;
 mod suggest;
@@ -134,6 +135,7 @@ pub use decode::{
 pub use list::{CpuList, IdList, ListId, NodeList};
 pub use problem::{Problem, Problems, Severity};
 pub use quantity::BytesPerSec;
+pub use registry::{Described, Description, NoKnobs};
 pub use schema::{Knob, Schemas, doc_text, json_schema, object_schema, tag_schema};
 /// A JSON value, as schemas are made of.
 pub use serde_json::Value as Json;

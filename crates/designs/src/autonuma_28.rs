@@ -13,6 +13,7 @@
 //! comparisons); the wake-up search's preference for a task's node.
 
 use base::{Bytes, CpuId, Nanos, NodeId, Pages, TaskId};
+use config::Described;
 use mm::{ScanOutcome, ScanPlan};
 use sched::Permit;
 use topology::Machine;
@@ -142,14 +143,16 @@ impl Placement for Autonuma28 {
     }
 }
 
-impl Design for Autonuma28 {
+impl Described for Autonuma28 {
     const NAME: &'static str = "autonuma-28";
     const LINEAGE: &'static str = "Andrea Arcangeli, Oct-Nov 2012, not merged: a scanner thread, migration in the fault, tasks balanced by fault weights";
     const SOURCE: &'static str =
         "autonuma28, linux-mm 2012; mm/autonuma.c and kernel/sched/numa.c of the branch";
     const LEFT_OUT: &'static str = "splitting of huge pages; wake-up preference";
     type Knobs = Knobs;
+}
 
+impl Design for Autonuma28 {
     fn new(knobs: Knobs, machine: &Machine) -> Self {
         let interval = knobs.sched_autonuma_balance_interval_millisecs;
         Self {

@@ -13,6 +13,7 @@
 //! interval).
 
 use base::{Bytes, CpuId, MmId, Nanos, NodeId, NodeVec, Pages, TaskId};
+use config::Described;
 use mm::{ScanOutcome, ScanPlan};
 use sched::Permit;
 use topology::Machine;
@@ -159,14 +160,16 @@ impl Placement for AutonumaAlpha {
     }
 }
 
-impl Design for AutonumaAlpha {
+impl Described for AutonumaAlpha {
     const NAME: &'static str = "autonuma-alpha";
     const LINEAGE: &'static str = "Andrea Arcangeli, Jan-Jun 2012, not merged: queues of pages and a migrating thread for each node";
     const SOURCE: &'static str =
         "\"AutoNUMA alpha\" 10-14, linux-mm 2012; mm/autonuma.c of the branch";
     const LEFT_OUT: &'static str = "waking the migrating threads early";
     type Knobs = Knobs;
+}
 
+impl Design for AutonumaAlpha {
     fn new(knobs: Knobs, machine: &Machine) -> Self {
         let batch = knobs.pages_to_migrate.pages_ceil();
         Self {

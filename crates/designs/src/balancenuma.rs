@@ -21,6 +21,7 @@
 //! the V3 home-node step, which was dropped before the merge.
 
 use base::{Bytes, MmVec, Nanos, NodeId, PAGE_BYTES, Pages, TaskId, TaskVec};
+use config::Described;
 
 use crate::ratelimit::{Cap, RateLimit};
 use crate::{
@@ -213,14 +214,16 @@ impl Placement for BalanceNuma {
     }
 }
 
-impl Design for BalanceNuma {
+impl Described for BalanceNuma {
     const NAME: &'static str = "balancenuma";
     const LINEAGE: &'static str =
         "Mel Gorman, Nov-Dec 2012, merged in Linux 3.8: migrate on reference, tasks stay";
     const SOURCE: &'static str = "\"Foundation for automatic NUMA balancing\" v10, linux-mm 2012-12-07, <1354875832-9700-1-git-send-email-mgorman@suse.de>";
     const LEFT_OUT: &'static str = "pages shared between processes; splitting huge pages that cannot move whole; faults of 2 MiB of base pages at once";
     type Knobs = Knobs;
+}
 
+impl Design for BalanceNuma {
     fn new(knobs: Knobs, machine: &topology::Machine) -> Self {
         let jiffy = Nanos(1_000_000_000 / u64::from(machine.kernel.hz));
         let nr_nodes = machine.nodes.len();

@@ -5,13 +5,9 @@
 //! node has CPUs gets several nodes. A process whose threads all fit on one node is put on one.
 
 use base::{NodeId, NodeMask, TaskId};
+use config::{Described, NoKnobs};
 
 use crate::{AllocRequest, Cx, Design, Mempolicy, Placement};
-
-config::config! {
-    /// Manual binding has no constants.
-    pub struct Knobs {}
-}
 
 /// Processes tied to nodes by hand.
 #[derive(Debug)]
@@ -66,16 +62,18 @@ impl Placement for Bind {
     }
 }
 
-impl Design for Bind {
+impl Described for Bind {
     const NAME: &'static str = "bind";
     const LINEAGE: &'static str =
         "manual binding (numactl --cpunodebind --membind by an expert): the yardstick";
     const SOURCE: &'static str = "practice; the HARD_BIND variants of autonuma-benchmark";
     const LEFT_OUT: &'static str =
         "knowledge of which thread uses which page inside a process of several nodes";
-    type Knobs = Knobs;
+    type Knobs = NoKnobs;
+}
 
-    fn new(_knobs: Knobs, machine: &topology::Machine) -> Self {
+impl Design for Bind {
+    fn new(_knobs: NoKnobs, machine: &topology::Machine) -> Self {
         let cpu_nodes: Vec<NodeId> = machine.cpu_nodes().iter().collect();
         let cpus_per_node =
             cpu_nodes.iter().map(|node| machine.nodes[*node].cpus.len()).min().unwrap_or(1);

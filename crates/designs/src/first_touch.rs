@@ -2,12 +2,9 @@
 //!
 //! Linux without NUMA balancing; the baseline of every published comparison.
 
-use crate::{Design, Placement};
+use config::{Described, NoKnobs};
 
-config::config! {
-    /// First touch has no constants.
-    pub struct Knobs {}
-}
+use crate::{Design, Placement};
 
 /// Plain Linux.
 #[derive(Debug)]
@@ -15,15 +12,17 @@ pub struct FirstTouch;
 
 impl Placement for FirstTouch {}
 
-impl Design for FirstTouch {
+impl Described for FirstTouch {
     const NAME: &'static str = "first-touch";
     const LINEAGE: &'static str =
         "Linux default: allocate on the node of the first toucher, never move";
     const SOURCE: &'static str = "Linux, Documentation/admin-guide/mm/numa_memory_policy.rst";
     const LEFT_OUT: &'static str = "nothing";
-    type Knobs = Knobs;
+    type Knobs = NoKnobs;
+}
 
-    fn new(_knobs: Knobs, _machine: &topology::Machine) -> Self {
+impl Design for FirstTouch {
+    fn new(_knobs: NoKnobs, _machine: &topology::Machine) -> Self {
         Self
     }
 }

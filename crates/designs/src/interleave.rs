@@ -4,13 +4,9 @@
 //! does not depend on which thread faults first.
 
 use base::NodeMask;
+use config::{Described, NoKnobs};
 
 use crate::{AllocRequest, Cx, Design, Mempolicy, Placement};
-
-config::config! {
-    /// Interleave has no constants.
-    pub struct Knobs {}
-}
 
 /// All memory nodes in turn.
 #[derive(Debug)]
@@ -26,15 +22,17 @@ impl Placement for Interleave {
     }
 }
 
-impl Design for Interleave {
+impl Described for Interleave {
     const NAME: &'static str = "interleave";
     const LINEAGE: &'static str =
         "numactl --interleave=all: pages round-robin over all memory nodes (Andi Kleen, 2004)";
     const SOURCE: &'static str = "Linux, mm/mempolicy.c, MPOL_INTERLEAVE";
     const LEFT_OUT: &'static str = "a task's own cursor: the page's offset picks the node";
-    type Knobs = Knobs;
+    type Knobs = NoKnobs;
+}
 
-    fn new(_knobs: Knobs, machine: &topology::Machine) -> Self {
+impl Design for Interleave {
+    fn new(_knobs: NoKnobs, machine: &topology::Machine) -> Self {
         Self { nodes: machine.memory_nodes() }
     }
 }
@@ -54,7 +52,7 @@ mod tests {
             let mut world = World::new(nr_nodes, 1);
             let mm = world.add_space();
             let task = world.add_task(mm, 0);
-            let mut design = Interleave::new(Knobs {}, &world.machine);
+            let mut design = Interleave::new(NoKnobs {}, &world.machine);
             let pages = if huge { 512 } else { 1 };
             let mut next = 0;
             for turn in 0..nr {

@@ -16,6 +16,7 @@
 //! of nearby nodes came later and are off on machines with one distance.
 
 use base::{Bytes, Nanos, NodeMask};
+use config::Described;
 use topology::Machine;
 
 use crate::Design;
@@ -58,14 +59,16 @@ pub struct NumaBalancing313(Core);
 
 crate::numab::placement_by_core!(NumaBalancing313);
 
-impl Design for NumaBalancing313 {
+impl Described for NumaBalancing313 {
     const NAME: &'static str = "numa-balancing-3.13";
     const LINEAGE: &'static str =
         "Zijlstra, Gorman, van Riel, 2013, Linux 3.13: preferred nodes, groups, task swaps";
     const SOURCE: &'static str = "\"Basic scheduler support for automatic NUMA balancing\" v9, linux-mm 2013-10-07; Linux 3.13, kernel/sched/fair.c";
     const LEFT_OUT: &'static str = "groups across processes; read-only mappings";
     type Knobs = Knobs;
+}
 
+impl Design for NumaBalancing313 {
     fn new(knobs: Knobs, machine: &Machine) -> Self {
         Self(Core::new(rules(&knobs, machine), machine))
     }

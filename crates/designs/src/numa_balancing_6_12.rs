@@ -14,6 +14,7 @@
 //! across processes (a simulated page has one space); read-only mappings.
 
 use base::{Bytes, Nanos, NodeMask};
+use config::Described;
 use topology::Machine;
 
 use crate::Design;
@@ -78,13 +79,15 @@ impl NumaBalancing612 {
     }
 }
 
-impl Design for NumaBalancing612 {
+impl Described for NumaBalancing612 {
     const NAME: &'static str = "numa-balancing-6.12";
     const LINEAGE: &'static str = "Zijlstra, Gorman, van Riel, since 3.13; as of Linux 6.12 (2024) with the filter of mappings";
     const SOURCE: &'static str = "Linux 6.12, kernel/sched/fair.c, mm/mempolicy.c, mm/memory.c";
     const LEFT_OUT: &'static str = "pages in per-CPU lists that cannot move; groups across processes; demotion, which is reclaim's";
     type Knobs = Knobs;
+}
 
+impl Design for NumaBalancing612 {
     fn new(knobs: Knobs, machine: &Machine) -> Self {
         let promotion = Promotion::new(
             PromoteKnobs {

@@ -17,6 +17,7 @@
 //! The search for a CPU or a partner ("swaptasks") is that of 3.13 without groups.
 
 use base::{Bytes, Nanos};
+use config::Described;
 use topology::Machine;
 
 use crate::Design;
@@ -59,7 +60,7 @@ pub struct NumaBalancingV5(Core);
 
 crate::numab::placement_by_core!(NumaBalancingV5);
 
-impl Design for NumaBalancingV5 {
+impl Described for NumaBalancingV5 {
     const NAME: &'static str = "numa-balancing-v5";
     const LINEAGE: &'static str =
         "Gorman, July 2013, v5 of what became 3.13: preferred nodes and swaps, balancenuma's scan";
@@ -67,7 +68,9 @@ impl Design for NumaBalancingV5 {
     const LEFT_OUT: &'static str =
         "how the posting chose among the CPUs of a node; read-only mappings";
     type Knobs = Knobs;
+}
 
+impl Design for NumaBalancingV5 {
     fn new(knobs: Knobs, machine: &Machine) -> Self {
         let common = numa_balancing_3_13::Knobs {
             numa_balancing_scan_delay: knobs.numa_balancing_scan_delay,

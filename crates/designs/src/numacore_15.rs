@@ -15,6 +15,7 @@
 //! machine; averages over a longer window.
 
 use base::{Bytes, Nanos};
+use config::Described;
 use topology::Machine;
 
 use crate::Design;
@@ -45,13 +46,15 @@ pub struct Numacore15(Core);
 
 crate::numacore::placement_by_numacore!(Numacore15);
 
-impl Design for Numacore15 {
+impl Described for Numacore15 {
     const NAME: &'static str = "numacore-15";
     const LINEAGE: &'static str = "Ingo Molnar, Peter Zijlstra, Nov 2012, not merged: private and shared tasks told apart by faults";
     const SOURCE: &'static str = "\"Latest numa/core release, v16\", linux-mm 2012-11-19";
     const LEFT_OUT: &'static str = "their own choice of node (that of unified v3 stands in); batches of base pages; lateral force";
     type Knobs = Knobs;
+}
 
+impl Design for Numacore15 {
     fn new(knobs: Knobs, machine: &Machine) -> Self {
         let rules = Rules {
             scan_delay: knobs.sched_numa_scan_delay,

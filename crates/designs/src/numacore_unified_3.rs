@@ -15,6 +15,7 @@
 //! averages over a longer window; groups that reach beyond one process; relief of overloaded nodes.
 
 use base::{Bytes, Nanos};
+use config::Described;
 use topology::Machine;
 
 use crate::Design;
@@ -50,14 +51,16 @@ pub struct NumacoreUnified3(Core);
 
 crate::numacore::placement_by_numacore!(NumacoreUnified3);
 
-impl Design for NumacoreUnified3 {
+impl Described for NumacoreUnified3 {
     const NAME: &'static str = "numacore-unified-3";
     const LINEAGE: &'static str = "Ingo Molnar, Peter Zijlstra, Dec 2012, not merged: spread private tasks, gather shared ones";
     const SOURCE: &'static str = "\"unified NUMA balancing\" v3, linux-mm 2012-12-07";
     const LEFT_OUT: &'static str =
         "batches of base pages; lateral force; long averages; groups beyond one process";
     type Knobs = Knobs;
+}
 
+impl Design for NumacoreUnified3 {
     fn new(knobs: Knobs, machine: &Machine) -> Self {
         let rules = Rules {
             scan_delay: knobs.sched_numa_scan_delay,

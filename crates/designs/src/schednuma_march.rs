@@ -11,6 +11,7 @@
 //! Left out: the bias of wake-ups, off by default; averaging of node loads.
 
 use base::{CpuId, MmId, Nanos, NodeId, NodeVec, Pages, TaskId, TaskVec};
+use config::Described;
 use mm::{Mempolicy, ScanPlan, ScanRules, Watermark};
 use sched::Permit;
 use topology::Machine;
@@ -271,14 +272,16 @@ impl Placement for SchednumaMarch {
     }
 }
 
-impl Design for SchednumaMarch {
+impl Described for SchednumaMarch {
     const NAME: &'static str = "schednuma-march";
     const LINEAGE: &'static str = "Peter Zijlstra, Mar-Jul 2012, not merged: a home node for each process, daemons that re-home";
     const SOURCE: &'static str =
         "\"sched/numa\", lkml 2012-03-16; kernel/sched/numa.c of the branch";
     const LEFT_OUT: &'static str = "bias of wake-ups; averaging of node loads";
     type Knobs = Knobs;
+}
 
+impl Design for SchednumaMarch {
     fn new(knobs: Knobs, machine: &Machine) -> Self {
         Self {
             knobs,

@@ -13,6 +13,7 @@
 //! it, as the tree did a month later.
 
 use base::{CpuId, MmVec, Nanos, NodeId, Pages, TaskId, TaskVec};
+use config::Described;
 use mm::{Mempolicy, ScanOutcome, ScanPlan, ScanRules};
 use sched::Permit;
 use topology::Machine;
@@ -194,7 +195,7 @@ impl Placement for SchednumaOctober {
     }
 }
 
-impl Design for SchednumaOctober {
+impl Described for SchednumaOctober {
     const NAME: &'static str = "schednuma-october";
     const LINEAGE: &'static str =
         "Peter Zijlstra, Sep-Oct 2012, not merged: a home node for each task, from its hint faults";
@@ -202,7 +203,9 @@ impl Design for SchednumaOctober {
     const LEFT_OUT: &'static str =
         "bias of wake-ups; the period's path between its bounds is not described and assumed";
     type Knobs = Knobs;
+}
 
+impl Design for SchednumaOctober {
     fn new(knobs: Knobs, machine: &Machine) -> Self {
         Self {
             knobs,

@@ -5,6 +5,7 @@
 //! bandwidth as the later automatic mode does, reduced to small integers.
 
 use base::NodeId;
+use config::Described;
 use topology::{Machine, Pattern, ResourceKind};
 
 use crate::{AllocRequest, Cx, Design, Mempolicy, Placement};
@@ -47,14 +48,16 @@ impl Placement for WeightedInterleave {
     }
 }
 
-impl Design for WeightedInterleave {
+impl Described for WeightedInterleave {
     const NAME: &'static str = "weighted-interleave";
     const LINEAGE: &'static str =
         "MPOL_WEIGHTED_INTERLEAVE, Linux 6.9 (Price, Kim, 2024): interleave by bandwidth";
     const SOURCE: &'static str = "Linux, mm/mempolicy.c; Documentation/ABI/testing/sysfs-kernel-mm-mempolicy-weighted-interleave";
     const LEFT_OUT: &'static str = "a task's own cursor: the page's offset picks the node";
     type Knobs = Knobs;
+}
 
+impl Design for WeightedInterleave {
     fn new(knobs: Knobs, machine: &Machine) -> Self {
         let nodes: Vec<NodeId> = machine.memory_nodes().iter().collect();
         let peaks: Vec<f64> = nodes.iter().map(|node| controller_peak(machine, *node)).collect();

@@ -6,10 +6,10 @@
 
 use std::path::Path;
 
-use config::{Cx, Json, Problem, Problems, Spanned, Value};
+use config::{Cx, Description, Json, Problem, Problems, Spanned, Value};
 use designs::DESIGNS;
-use reclaim::hierarchy::{self, HIERARCHIES};
-use reclaim::mapped::{self, MAPPED_RULES};
+use reclaim::hierarchy::HIERARCHIES;
+use reclaim::mapped::MAPPED_RULES;
 use reclaim::textbook::{self, POLICIES};
 use serde_json::json;
 use topology::{Machine, MachineFile, Reclaim};
@@ -34,13 +34,7 @@ pub(crate) enum Family {
 impl Family {
     /// The family of the design of that name.
     pub(crate) fn of(name: &str) -> Option<Self> {
-        if designs::find(name).is_some() {
-            Some(Self::Placement)
-        } else if hierarchy::find(name).is_some() {
-            Some(Self::Hierarchy)
-        } else {
-            mapped::find(name).map(|_| Self::MappedPages)
-        }
+        all().find(|(_, about)| about.name == name).map(|(family, _)| family)
     }
 
     /// The placement design of an entry with its knobs, and the settings of the machine that the
@@ -80,11 +74,17 @@ impl Family {
     }
 }
 
+/// The designs of all families.
+fn all() -> impl Iterator<Item = (Family, &'static Description)> {
+    let placement = DESIGNS.iter().map(|design| (Family::Placement, &design.about));
+    let hierarchy = HIERARCHIES.iter().map(|design| (Family::Hierarchy, &design.about));
+    let mapped = MAPPED_RULES.iter().map(|rule| (Family::MappedPages, &rule.about));
+    placement.chain(hierarchy).chain(mapped)
+}
+
 /// Names of the designs of all families.
 pub(crate) fn names() -> Vec<&'static str> {
-    let placement = DESIGNS.iter().map(|design| design.name);
-    let hierarchy = HIERARCHIES.iter().map(|design| design.name);
-    placement.chain(hierarchy).chain(MAPPED_RULES.iter().map(|rule| rule.name)).collect()
+    all().map(|(_, about)| about.name).collect()
 }
 
 /// A design that no registry has.
@@ -124,7 +124,7 @@ const ALL: &str = "all";
 
 /// What may be named as a yardstick.
 pub(crate) fn yardstick_names() -> Vec<&'static str> {
-    POLICIES.iter().map(|policy| policy.name).chain([ALL]).collect()
+    POLICIES.iter().map(|policy| policy.about.name).chain([ALL]).collect()
 }
 
 /// What is wrong with the name of a yardstick.
@@ -137,18 +137,8 @@ pub(crate) fn check_yardstick(name: &Spanned<String>) -> Option<Problem> {
 /// The textbook policies of those names, each once, in the registry's order.
 pub(crate) fn yardsticks(names: &[&str]) -> Vec<&'static textbook::Registered> {
     let is_named =
-        |policy: &&textbook::Registered| names.contains(&policy.name) || names.contains(&ALL);
+        |policy: &&textbook::Registered| names.contains(&policy.about.name) || names.contains(&ALL);
     POLICIES.iter().filter(is_named).collect()
-}
-
-/// Names and settings of each design with the schema of its knobs.
-fn schemas(family: Option<Family>) -> Vec<(&'static str, Json)> {
-    let placement = DESIGNS.iter().map(|design| (design.name, (design.schema)()));
-    let hierarchy = HIERARCHIES.iter().map(|design| (design.name, (design.schema)()));
-    let none = || json!({ "type": "object", "additionalProperties": false });
-    let mapped = MAPPED_RULES.iter().map(|rule| (rule.name, none()));
-    let all = placement.chain(hierarchy).chain(mapped);
-    all.filter(|(name, _)| family.is_none() || Family::of(name) == family).collect()
 }
 
 /// Adds the designs of a family, or of all, to the definition of a schema that has the keys
@@ -156,7 +146,8 @@ fn schemas(family: Option<Family>) -> Vec<(&'static str, Json)> {
 pub(crate) fn add_to(schema: &mut Json, definition: &str, family: Option<Family>) {
     let mut definitions = serde_json::Map::new();
     let (mut names, mut choices) = (Vec::new(), Vec::new());
-    for (name, mut knobs) in schemas(family) {
+    for (_, about) in all().filter(|(own, _)| family.is_none_or(|family| family == *own)) {
+        let (name, mut knobs) = (about.name, (about.schema)());
         if let Some(table) = knobs.as_object_mut() {
             table.remove("$schema");
             // Only whole files may extend others; a design's knobs all have defaults.
@@ -202,7 +193,7 @@ pub fn machine_schema() -> Json {
     let mut schema = topology::schema();
     add_to(&mut schema, "HierarchyChoice", Some(Family::Hierarchy));
     if let Some(rule) = schema.pointer_mut("/definitions/Kernel/properties/mapped_pages") {
-        let names: Vec<&str> = MAPPED_RULES.iter().map(|rule| rule.name).collect();
+        let names: Vec<&str> = MAPPED_RULES.iter().map(|rule| rule.about.name).collect();
         rule["enum"] = names.into();
     }
     schema

@@ -215,9 +215,9 @@ mod tests {
         }
         for policy in crate::textbook::POLICIES {
             assert!(
-                expected().any(|row| row.policy == policy.name),
+                expected().any(|row| row.policy == policy.about.name),
                 "no count for {}",
-                policy.name
+                policy.about.name
             );
         }
     }

@@ -15,7 +15,7 @@ mod shared_or_text;
 pub use any_reference::AnyReference;
 pub use one_access::OneAccess;
 pub use refault_distance::RefaultDistance;
-pub use registry::{MAPPED_RULES, Registered, Rule, find};
+pub use registry::{MAPPED_RULES, Registered, find};
 pub use second_look::SecondLook;
 pub use shared_or_text::SharedOrText;
 
@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn names_are_distinct_and_defaults_build() {
         let names: std::collections::BTreeSet<&str> =
-            MAPPED_RULES.iter().map(|rule| rule.name).collect();
+            MAPPED_RULES.iter().map(|rule| rule.about.name).collect();
         assert_eq!(names.len(), MAPPED_RULES.len());
         let newest = find("refault-distance").expect("today's rule");
         assert!((newest.build)().activates_refaults());

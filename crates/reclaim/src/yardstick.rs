@@ -249,7 +249,7 @@ mod tests {
         for policy in POLICIES {
             for capacity in [100, 5_000] {
                 let misses = stream.misses(policy, capacity) + distinct(&requests);
-                assert_eq!(misses, simulate(policy, capacity, &plain), "{}", policy.name);
+                assert_eq!(misses, simulate(policy, capacity, &plain), "{}", policy.about.name);
             }
         }
     }

@@ -27,6 +27,7 @@ mod next_touch {
     //! Left out: marking by the program itself.
 
     use base::{MmVec, Nanos, Pages, TaskId};
+    use config::Described;
     use designs::{Cx, Design, HintFault, Placement, ScanPlan, ScanRules, Verdict};
     use topology::Machine;
 
@@ -74,14 +75,16 @@ mod next_touch {
         }
     }
 
-    impl Design for NextTouch {
+    impl Described for NextTouch {
         const NAME: &'static str = "next-touch";
         const LINEAGE: &'static str =
             "migrate-on-fault (Lee Schermerhorn, 2006), next touch (Goglin and Furmento, 2009)";
         const SOURCE: &'static str = "Goglin and Furmento, MTAAP 2009, as in the header";
         const LEFT_OUT: &'static str = "marking by the program: everything is marked once a period";
         type Knobs = Knobs;
+    }
 
+    impl Design for NextTouch {
         fn new(knobs: Knobs, _machine: &Machine) -> Self {
             Self { knobs, due: MmVec(Vec::new()) }
         }

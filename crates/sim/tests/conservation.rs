@@ -185,10 +185,10 @@ fn check(run: &Run) -> Result<(), TestCaseError> {
 fn run(workload: Workload, design: &str, machine: &Arc<Machine>, seed: u64) -> Run {
     let design = designs::find(design).expect("a registered design");
     let built = (design.build_default)(machine);
-    let spec = RunSpec::new(Arc::clone(machine), workload, design.name, built, seed);
+    let spec = RunSpec::new(Arc::clone(machine), workload, design.about.name, built, seed);
     match sim::run(spec, &Progress::default()) {
         Ok(run) => run,
-        Err(error) => panic!("{}: {error}", design.name),
+        Err(error) => panic!("{}: {error}", design.about.name),
     }
 }
 
@@ -219,7 +219,7 @@ proptest! {
     ) {
         let machine = machine(thp);
         for design in designs::DESIGNS {
-            check(&run(workload(&processes, rounds), design.name, &machine, seed))?;
+            check(&run(workload(&processes, rounds), design.about.name, &machine, seed))?;
         }
     }
 }

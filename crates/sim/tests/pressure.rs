@@ -142,7 +142,7 @@ fn run_beside(
     let machine = Arc::new(machine.clone());
     let design = designs::find(design).expect("a registered design");
     let built = (design.build_default)(&machine);
-    let spec = RunSpec::new(machine, workload, design.name, built, 1);
+    let spec = RunSpec::new(machine, workload, design.about.name, built, 1);
     sim::run(RunSpec { yardsticks: policies.collect(), ..spec }, &Progress::default())
 }
 
@@ -475,9 +475,9 @@ proptest! {
         let nr_pages = 8192;
         let mut machine = machine(if mglru { Reclaim::Mglru } else { Reclaim::Classic });
         machine.kernel.swap_size = Some(Bytes::from_mib(swap_mib));
-        let hierarchy = reclaim::hierarchy::HIERARCHIES[hierarchy].name;
+        let hierarchy = reclaim::hierarchy::HIERARCHIES[hierarchy].about.name;
         machine.kernel.hierarchy.design = hierarchy.to_owned().into();
-        machine.kernel.mapped_pages = reclaim::mapped::MAPPED_RULES[mapped].name.to_owned().into();
+        machine.kernel.mapped_pages = reclaim::mapped::MAPPED_RULES[mapped].about.name.to_owned().into();
         machine.kernel.thp = if thp { topology::ThpMode::Always } else { topology::ThpMode::Never };
         for node in machine.nodes.iter_mut() {
             for zone in &mut node.zones {

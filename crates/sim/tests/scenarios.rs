@@ -117,7 +117,7 @@ fn try_run(
 ) -> Result<Run, SimError> {
     let design = designs::find(design).expect("a registered design");
     let built = (design.build_default)(machine);
-    let spec = RunSpec::new(Arc::clone(machine), workload, design.name, built, 1);
+    let spec = RunSpec::new(Arc::clone(machine), workload, design.about.name, built, 1);
     sim::run(RunSpec { knobs, ..spec }, &Progress::default())
 }
 
@@ -394,7 +394,7 @@ proptest! {
     #[test]
     fn time_and_pages_are_conserved(
         threads in prop::collection::vec(prop::collection::vec(step(), 1..12), 1..7),
-        design in prop::sample::select(designs::DESIGNS.iter().map(|design| design.name).collect::<Vec<_>>()),
+        design in prop::sample::select(designs::DESIGNS.iter().map(|design| design.about.name).collect::<Vec<_>>()),
     ) {
         let run = run(workload(2048, threads), design);
         prop_assert_eq!(run.outcome, Outcome::Finished);

@@ -8,12 +8,12 @@ use crate::{AllocRequest, KthreadWork, Migration, Move, Placing};
 
 #[test]
 fn names_are_unique_and_found() {
-    for (idx, design) in DESIGNS.iter().enumerate() {
-        let first = DESIGNS.iter().position(|other| other.name == design.name);
-        assert_eq!(first, Some(idx), "{} is there twice", design.name);
-        assert!(find(design.name).is_some());
-        for text in [design.lineage, design.source, design.left_out] {
-            assert!(!text.is_empty(), "{} says too little", design.name);
+    for (idx, Registered { about, .. }) in DESIGNS.iter().enumerate() {
+        let first = DESIGNS.iter().position(|other| other.about.name == about.name);
+        assert_eq!(first, Some(idx), "{} is there twice", about.name);
+        assert!(find(about.name).is_some());
+        for text in [about.lineage, about.source, about.left_out] {
+            assert!(!text.is_empty(), "{} says too little", about.name);
         }
     }
     assert!(find("no such design").is_none());

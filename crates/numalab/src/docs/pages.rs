@@ -9,6 +9,7 @@ use config::{Config, FromToml, Knob};
 
 use crate::cli::Cli;
 use crate::cmd;
+use crate::cmd::designs::Shown;
 use crate::error::EXIT_CODES;
 
 const NOTE: &str =
@@ -58,17 +59,17 @@ fn designs() -> String {
         "What an experiment's `[[designs]]`, and `yardsticks`, may name, with the `knobs` that each design takes.",
     );
     let mut family = "";
-    for design in cmd::designs::all() {
-        if design.family != family {
-            family = design.family;
+    for Shown { family: own, about } in cmd::designs::all() {
+        if own != family {
+            family = own;
             let _ = write!(text, "\n## {family}\n");
         }
         let _ = write!(
             text,
             "\n### {}\n\n{}\n\n- Source: {}\n- Left out: {}\n",
-            design.name, design.lineage, design.source, design.left_out
+            about.name, about.lineage, about.source, about.left_out
         );
-        table(&mut text, &design.knobs);
+        table(&mut text, &(about.knobs)());
     }
     text
 }

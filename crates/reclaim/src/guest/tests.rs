@@ -452,7 +452,7 @@ fn kept_under(
 #[test]
 fn every_design_for_a_hierarchy_runs_and_keeps_the_books() {
     for design in crate::hierarchy::HIERARCHIES {
-        kept_beside_a_stream(design.name, [Some(3000), Some(0)]);
+        kept_beside_a_stream(design.about.name, [Some(3000), Some(0)]);
     }
 }
 

@@ -6,7 +6,8 @@
 //!
 //! Left out: nothing.
 
-use super::registry::NoKnobs;
+use config::{Described, NoKnobs};
+
 use super::{Call, Design, Groups, Hierarchy, Pressure, Visit, Walked};
 
 /// The low limit.
@@ -44,14 +45,16 @@ fn is_eligible(groups: &dyn Groups, root: u16, group: u16) -> bool {
     true
 }
 
-impl Design for LowLimit {
+impl Described for LowLimit {
     const NAME: &'static str = "low-limit";
     const LINEAGE: &'static str =
         "M. Hocko, 2013-2014: only groups over their low limit with all groups above them";
     const SOURCE: &'static str = "linux-mm, December 2013 to April 2014, memcg: low limit reclaim";
     const LEFT_OUT: &'static str = "nothing";
     type Knobs = NoKnobs;
+}
 
+impl Design for LowLimit {
     fn new(_knobs: NoKnobs) -> Self {
         Self
     }

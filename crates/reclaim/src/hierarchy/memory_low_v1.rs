@@ -7,7 +7,8 @@
 //!
 //! Left out: nothing known.
 
-use super::registry::NoKnobs;
+use config::{Described, NoKnobs};
+
 use super::{Call, Design, Groups, Hierarchy, Pressure, Visit};
 
 /// memory.low of 4.0.
@@ -37,14 +38,16 @@ fn is_low(groups: &dyn Groups, root: u16, group: u16) -> bool {
     group != root
 }
 
-impl Design for MemoryLowV1 {
+impl Described for MemoryLowV1 {
     const NAME: &'static str = "memory-low-4.0";
     const LINEAGE: &'static str =
         "J. Weiner, 4.0 (2015): skip groups within memory.low while anything else can be freed";
     const SOURCE: &'static str = "Linux 4.0, mm/memcontrol.c (from memory)";
     const LEFT_OUT: &'static str = "nothing known";
     type Knobs = NoKnobs;
+}
 
+impl Design for MemoryLowV1 {
     fn new(_knobs: NoKnobs) -> Self {
         Self
     }

@@ -9,6 +9,8 @@
 //!
 //! Left out: nothing but counting races.
 
+use config::Described;
+
 use super::{Call, Design, Groups, Hierarchy, Pressure, Visit};
 
 config::config! {
@@ -109,14 +111,16 @@ fn share(
     }
 }
 
-impl Design for Protection {
+impl Described for Protection {
     const NAME: &'static str = "memory-protection";
     const LINEAGE: &'static str =
         "Linux 4.18-6.12: memory.min and memory.low, effective values, scan scaling";
     const SOURCE: &'static str = "Linux 6.12, mm/vmscan.c and mm/page_counter.c; bf8d5d52";
     const LEFT_OUT: &'static str = "nothing but races between counters";
     type Knobs = Knobs;
+}
 
+impl Design for Protection {
     fn new(knobs: Knobs) -> Self {
         Self { knobs, effective: Vec::new() }
     }

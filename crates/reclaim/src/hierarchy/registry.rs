@@ -1,29 +1,14 @@
 //! All designs for reclaim of a hierarchy, in the order in which they are listed.
 
-use config::{Config, Cx, Knob};
+use config::{Cx, Described, Description};
 
 use super::{
     Hierarchy, LowLimit, MemoryLowV1, Protection, Score, SoftAncestors, SoftNaturalised, SoftOwn,
     SoftTree, TwoPass,
 };
 
-config::config! {
-    /// The design has no constants.
-    pub struct NoKnobs {}
-}
-
-/// What the registry needs to know of a design.
-pub trait Design: Hierarchy + Sized + 'static {
-    /// As experiments name it.
-    const NAME: &'static str;
-    /// Who proposed it, when, and the idea in a line.
-    const LINEAGE: &'static str;
-    /// Where it is described.
-    const SOURCE: &'static str;
-    /// What is not modelled or differs from the source.
-    const LEFT_OUT: &'static str;
-    /// Its constants, with the published defaults.
-    type Knobs: Config + Default + Clone + Send + Sync;
+/// A design that the registry can build.
+pub trait Design: Hierarchy + Described + Sized + 'static {
     /// The design at the start of a run.
     fn new(knobs: Self::Knobs) -> Self;
 }
@@ -31,18 +16,8 @@ pub trait Design: Hierarchy + Sized + 'static {
 /// A design as the registry keeps it.
 #[derive(Clone, Copy)]
 pub struct Registered {
-    /// As experiments name it.
-    pub name: &'static str,
-    /// Who, when, the idea.
-    pub lineage: &'static str,
-    /// Where it is described.
-    pub source: &'static str,
-    /// What is not modelled.
-    pub left_out: &'static str,
-    /// Its knobs with defaults and docs.
-    pub knobs: fn() -> Vec<Knob>,
-    /// JSON Schema of the knobs table.
-    pub schema: fn() -> config::Json,
+    /// What it is.
+    pub about: Description,
     /// Decodes a knobs table; problems go to the context.
     pub build: fn(&config::Value, &mut Cx) -> Option<Maker>,
     /// Builds the design with its defaults.
@@ -67,17 +42,12 @@ pub const HIERARCHIES: &[Registered] = &[
 
 /// The design of that name.
 pub fn find(name: &str) -> Option<&'static Registered> {
-    HIERARCHIES.iter().find(|design| design.name == name)
+    HIERARCHIES.iter().find(|design| design.about.name == name)
 }
 
 const fn register<D: Design>() -> Registered {
     Registered {
-        name: D::NAME,
-        lineage: D::LINEAGE,
-        source: D::SOURCE,
-        left_out: D::LEFT_OUT,
-        knobs: <D::Knobs as Config>::knobs,
-        schema: config::json_schema::<D::Knobs>,
+        about: Description::of::<D>(),
         build: build::<D>,
         build_default: || Box::new(D::new(D::Knobs::default())),
     }

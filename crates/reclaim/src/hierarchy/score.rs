@@ -9,6 +9,8 @@
 //! Left out: how the recent pressure decays, which the mails do not fix: it is halved with the other
 //! recent counts. Lists that were never scanned count as scanned once, so that they can be picked.
 
+use config::Described;
+
 use super::{Call, Design, Groups, Hierarchy, Pressure, Visit, excess};
 
 config::config! {
@@ -50,14 +52,16 @@ impl Hierarchy for Score {
     }
 }
 
-impl Design for Score {
+impl Described for Score {
     const NAME: &'static str = "lruvec-score";
     const LINEAGE: &'static str =
         "R. van Riel, August 2012: reclaim the lists with the highest score until it has halved";
     const SOURCE: &'static str = "linux-mm, 20120808174828.56ffa9e7@cuia.bos.redhat.com";
     const LEFT_OUT: &'static str = "the decay of the recent pressure is ours";
     type Knobs = Knobs;
+}
 
+impl Design for Score {
     fn new(knobs: Knobs) -> Self {
         Self { knobs }
     }

@@ -8,6 +8,8 @@
 //!
 //! Left out: nothing.
 
+use config::Described;
+
 use super::{Call, Design, Groups, Hierarchy, Pressure, ROOT, Visit, Walked, is_over_or_below};
 
 config::config! {
@@ -43,7 +45,7 @@ impl Hierarchy for SoftAncestors {
     }
 }
 
-impl Design for SoftAncestors {
+impl Described for SoftAncestors {
     const NAME: &'static str = "soft-limit-ancestors";
     const LINEAGE: &'static str =
         "Y. Han, June to August 2012: skip groups within their own and all ancestors' soft limits";
@@ -51,7 +53,9 @@ impl Design for SoftAncestors {
         "linux-mm, CALWz4iw2NqQw3FgjM9k6nbMb7k8Gy2khdyL_9NpGM6T7Ma5t3g@mail.gmail.com (V8)";
     const LEFT_OUT: &'static str = "nothing";
     type Knobs = Knobs;
+}
 
+impl Design for SoftAncestors {
     fn new(knobs: Knobs) -> Self {
         Self { knobs }
     }

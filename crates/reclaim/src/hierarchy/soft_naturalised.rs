@@ -6,6 +6,8 @@
 //!
 //! Left out: the rest of the series (no global list, a smaller page_cgroup), which the guest has.
 
+use config::Described;
+
 use super::{Call, Design, Groups, Hierarchy, Pressure, Visit, is_over_or_below};
 
 config::config! {
@@ -31,14 +33,16 @@ impl Hierarchy for SoftNaturalised {
     }
 }
 
-impl Design for SoftNaturalised {
+impl Described for SoftNaturalised {
     const NAME: &'static str = "soft-limit-naturalised";
     const LINEAGE: &'static str =
         "J. Weiner, 2011: one walk, a lower priority for groups over their soft limit";
     const SOURCE: &'static str = "linux-mm, 2011-05-12, memcg naturalization";
     const LEFT_OUT: &'static str = "nothing of the soft limit's part";
     type Knobs = Knobs;
+}
 
+impl Design for SoftNaturalised {
     fn new(knobs: Knobs) -> Self {
         Self { knobs }
     }

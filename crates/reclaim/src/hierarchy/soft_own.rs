@@ -8,6 +8,8 @@
 //!
 //! Left out: V2's change of how much kswapd wants of each group.
 
+use config::Described;
+
 use super::{Call, Design, Groups, Hierarchy, Pressure, Visit, Walked, excess};
 
 config::config! {
@@ -43,7 +45,7 @@ impl Hierarchy for SoftOwn {
     }
 }
 
-impl Design for SoftOwn {
+impl Described for SoftOwn {
     const NAME: &'static str = "soft-limit-own";
     const LINEAGE: &'static str =
         "Y. Han, April 2012: skip groups within their own soft limit while priority is high";
@@ -51,7 +53,9 @@ impl Design for SoftOwn {
         "linux-mm, 1334181407-26064-1-git-send-email-yinghan@google.com (V2), V3";
     const LEFT_OUT: &'static str = "V2's change of kswapd's target by group";
     type Knobs = Knobs;
+}
 
+impl Design for SoftOwn {
     fn new(knobs: Knobs) -> Self {
         Self { knobs }
     }

@@ -12,6 +12,8 @@
 
 use std::collections::BTreeSet;
 
+use config::Described;
+
 use super::{Call, Design, Groups, Hierarchy, Pressure, Strike, Visit, excess};
 
 config::config! {
@@ -134,14 +136,16 @@ impl Hierarchy for SoftTree {
     }
 }
 
-impl Design for SoftTree {
+impl Described for SoftTree {
     const NAME: &'static str = "soft-limit-tree";
     const LINEAGE: &'static str =
         "B. Singh, 2009: hit the group with the largest excess over its soft limit at priority 0";
     const SOURCE: &'static str = "Linux 2.6.31, 4e416953; cgroup v1 of 6.12";
     const LEFT_OUT: &'static str = "counting by CPU, trees by zone; not under MGLRU";
     type Knobs = Knobs;
+}
 
+impl Design for SoftTree {
     fn new(knobs: Knobs) -> Self {
         Self { knobs, ..Self::default() }
     }

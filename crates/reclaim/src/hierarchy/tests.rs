@@ -199,11 +199,11 @@ fn protection_scales_where_its_first_form_had_a_step() {
 #[test]
 fn names_are_distinct_and_defaults_build() {
     let names: std::collections::BTreeSet<&str> =
-        HIERARCHIES.iter().map(|design| design.name).collect();
+        HIERARCHIES.iter().map(|design| design.about.name).collect();
     assert_eq!(names.len(), HIERARCHIES.len());
     for design in HIERARCHIES {
         let _built = (design.build_default)();
-        assert!(find(design.name).is_some());
-        assert!(!(design.knobs)().iter().any(|knob| knob.doc.is_empty()));
+        assert!(find(design.about.name).is_some());
+        assert!(!(design.about.knobs)().iter().any(|knob| knob.doc.is_empty()));
     }
 }

@@ -8,6 +8,8 @@
 //! Left out: the count of descendants in excess that prunes the walk, which saves time and decides
 //! nothing.
 
+use config::Described;
+
 use super::{Call, Design, Groups, Hierarchy, Pressure, Visit, Walked, is_over_or_below};
 
 config::config! {
@@ -55,7 +57,7 @@ impl Hierarchy for TwoPass {
     }
 }
 
-impl Design for TwoPass {
+impl Described for TwoPass {
     const NAME: &'static str = "soft-limit-two-pass";
     const LINEAGE: &'static str =
         "M. Hocko, 2013: first groups over their soft limits, then all at the same priority";
@@ -63,7 +65,9 @@ impl Design for TwoPass {
         "linux-mm, 1371557387-22434-1-git-send-email-mhocko@suse.cz (v5); 3b38722e, e975de99";
     const LEFT_OUT: &'static str = "pruning of the walk, which decides nothing";
     type Knobs = Knobs;
+}
 
+impl Design for TwoPass {
     fn new(knobs: Knobs) -> Self {
         Self { knobs }
     }

@@ -5,7 +5,9 @@
 //!
 //! Left out: the rules before 2.6.28, when one pair of lists held all pages.
 
-use super::{MappedPages, Rule, Seen, Verdict, unreferenced};
+use config::{Described, NoKnobs};
+
+use super::{MappedPages, Seen, Verdict, unreferenced};
 
 /// Any reference activates.
 #[derive(Clone, Copy, Debug, Default)]
@@ -21,9 +23,10 @@ impl MappedPages for AnyReference {
     }
 }
 
-impl Rule for AnyReference {
+impl Described for AnyReference {
     const NAME: &'static str = "any-reference";
     const LINEAGE: &'static str = "Linux before 2.6.34: an accessed bit activates";
     const SOURCE: &'static str = "Linux 64574746, the state before it";
     const LEFT_OUT: &'static str = "the single pair of lists before 2.6.28";
+    type Knobs = NoKnobs;
 }

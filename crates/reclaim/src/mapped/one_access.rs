@@ -6,7 +6,9 @@
 //!
 //! Left out: nothing.
 
-use super::{MappedPages, Rule, Seen, Verdict, unreferenced};
+use config::{Described, NoKnobs};
+
+use super::{MappedPages, Seen, Verdict, unreferenced};
 
 /// Mapped pages as those of read().
 #[derive(Clone, Copy, Debug, Default)]
@@ -26,10 +28,11 @@ impl MappedPages for OneAccess {
     }
 }
 
-impl Rule for OneAccess {
+impl Described for OneAccess {
     const NAME: &'static str = "one-access";
     const LINEAGE: &'static str =
         "for contrast: an accessed bit counts as one read() and keeps nothing";
     const SOURCE: &'static str = "ours";
     const LEFT_OUT: &'static str = "nothing";
+    type Knobs = NoKnobs;
 }

@@ -5,7 +5,9 @@
 //!
 //! Left out: which mapping is the executable one; here a file is executable or not.
 
-use super::{MappedPages, Rule, Seen, SharedOrText, Verdict};
+use config::{Described, NoKnobs};
+
+use super::{MappedPages, Seen, SharedOrText, Verdict};
 
 /// Today's rule of the classic engine.
 #[derive(Clone, Copy, Debug, Default)]
@@ -21,9 +23,10 @@ impl MappedPages for RefaultDistance {
     }
 }
 
-impl Rule for RefaultDistance {
+impl Described for RefaultDistance {
     const NAME: &'static str = "refault-distance";
     const LINEAGE: &'static str = "J. Weiner, 3.15 to 6.12: and early refaults activate";
     const SOURCE: &'static str = "Linux 6.12, mm/vmscan.c and mm/workingset.c";
     const LEFT_OUT: &'static str = "files are executable as a whole";
+    type Knobs = NoKnobs;
 }

@@ -1,30 +1,14 @@
 //! All rules for mapped pages, in the order in which they are listed.
 
+use config::{Described, Description, NoKnobs};
+
 use super::{AnyReference, MappedPages, OneAccess, RefaultDistance, SecondLook, SharedOrText};
 
-/// What the registry needs to know of a rule. Rules have no constants.
-pub trait Rule: MappedPages + Default + 'static {
-    /// As experiments name it.
-    const NAME: &'static str;
-    /// When, and the idea in a line.
-    const LINEAGE: &'static str;
-    /// Where it is described.
-    const SOURCE: &'static str;
-    /// What is not modelled or differs from the source.
-    const LEFT_OUT: &'static str;
-}
-
-/// A rule as the registry keeps it.
+/// A rule as the registry keeps it. Rules have no constants.
 #[derive(Clone, Copy)]
 pub struct Registered {
-    /// As experiments name it.
-    pub name: &'static str,
-    /// When, the idea.
-    pub lineage: &'static str,
-    /// Where it is described.
-    pub source: &'static str,
-    /// What is not modelled.
-    pub left_out: &'static str,
+    /// What it is.
+    pub about: Description,
     /// Builds the rule.
     pub build: fn() -> Box<dyn MappedPages>,
 }
@@ -40,15 +24,12 @@ pub const MAPPED_RULES: &[Registered] = &[
 
 /// The rule of that name.
 pub fn find(name: &str) -> Option<&'static Registered> {
-    MAPPED_RULES.iter().find(|rule| rule.name == name)
+    MAPPED_RULES.iter().find(|rule| rule.about.name == name)
 }
 
-const fn register<R: Rule>() -> Registered {
-    Registered {
-        name: R::NAME,
-        lineage: R::LINEAGE,
-        source: R::SOURCE,
-        left_out: R::LEFT_OUT,
-        build: || Box::new(R::default()),
-    }
+const fn register<R>() -> Registered
+where
+    R: MappedPages + Described<Knobs = NoKnobs> + Default + 'static,
+{
+    Registered { about: Description::of::<R>(), build: || Box::new(R::default()) }
 }

@@ -6,7 +6,9 @@
 //!
 //! Left out: nothing.
 
-use super::{MappedPages, Rule, Seen, Verdict, unreferenced};
+use config::{Described, NoKnobs};
+
+use super::{MappedPages, Seen, Verdict, unreferenced};
 
 /// Marked, then activated.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,10 +24,11 @@ impl MappedPages for SecondLook {
     }
 }
 
-impl Rule for SecondLook {
+impl Described for SecondLook {
     const NAME: &'static str = "second-look";
     const LINEAGE: &'static str =
         "J. Weiner, 2.6.34: keep at the first look, activate at the second";
     const SOURCE: &'static str = "Linux 64574746";
     const LEFT_OUT: &'static str = "nothing";
+    type Knobs = NoKnobs;
 }

@@ -5,7 +5,9 @@
 //!
 //! Left out: which mapping is the executable one; here a file is executable or not.
 
-use super::{MappedPages, Rule, Seen, Verdict, unreferenced};
+use config::{Described, NoKnobs};
+
+use super::{MappedPages, Seen, Verdict, unreferenced};
 
 /// Shared pages and text at once, others at the second look.
 #[derive(Clone, Copy, Debug, Default)]
@@ -21,10 +23,11 @@ impl MappedPages for SharedOrText {
     }
 }
 
-impl Rule for SharedOrText {
+impl Described for SharedOrText {
     const NAME: &'static str = "shared-or-text";
     const LINEAGE: &'static str =
         "Linux 3.3: shared pages and executables activate at the first look";
     const SOURCE: &'static str = "Linux 6.12, mm/vmscan.c, folio_check_references";
     const LEFT_OUT: &'static str = "files are executable as a whole";
+    type Knobs = NoKnobs;
 }

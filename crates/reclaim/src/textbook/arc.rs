@@ -9,7 +9,8 @@
 
 use std::ops::Range;
 
-use super::registry::NoKnobs;
+use config::{Described, NoKnobs};
+
 use super::{Replacement, Setting, Textbook};
 use crate::list::{List, TaggedLists};
 
@@ -123,14 +124,16 @@ impl Replacement for Arc {
     }
 }
 
-impl Textbook for Arc {
+impl Described for Arc {
     const NAME: &'static str = "arc";
     const LINEAGE: &'static str =
         "pages seen once and pages seen again in shares that adapt (Megiddo, Modha 2003)";
     const SOURCE: &'static str = "N. Megiddo, D. S. Modha, FAST 2003, figure 4";
     const LEFT_OUT: &'static str = "nothing; the adaptation step is a real number";
     type Knobs = NoKnobs;
+}
 
+impl Textbook for Arc {
     fn new(_knobs: NoKnobs, setting: &Setting<'_>) -> Self {
         let pages = TaggedLists::new(4, setting.nr_pages);
         Self { pages, capacity: setting.capacity(), p: 0.0, recalled: None }

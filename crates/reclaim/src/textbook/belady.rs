@@ -11,7 +11,8 @@
 
 use std::ops::Range;
 
-use super::registry::NoKnobs;
+use config::{Described, NoKnobs};
+
 use super::{Replacement, Setting, Textbook};
 
 /// A page that is not used again.
@@ -111,15 +112,17 @@ impl Replacement for Belady {
     }
 }
 
-impl Textbook for Belady {
+impl Described for Belady {
     const NAME: &'static str = "belady";
     const LINEAGE: &'static str =
         "the page whose next use is farthest away goes (Belady 1966): the bound";
     const SOURCE: &'static str = "L. A. Belady, IBM Systems Journal 5(2), 1966; R. L. Mattson et al., IBM Systems Journal 9(2), 1970";
     const LEFT_OUT: &'static str = "nothing; at most 2^32 - 2 accesses";
-    const OFFLINE: bool = true;
     type Knobs = NoKnobs;
+}
 
+impl Textbook for Belady {
+    const OFFLINE: bool = true;
     fn new(_knobs: NoKnobs, setting: &Setting<'_>) -> Self {
         let mut seen = vec![NEVER; setting.nr_pages as usize];
         let mut next = vec![NEVER; setting.future.len()];

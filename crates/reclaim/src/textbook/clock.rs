@@ -10,6 +10,8 @@
 
 use std::ops::Range;
 
+use config::Described;
+
 use super::ring::Ring;
 use super::{Replacement, Setting, Textbook};
 
@@ -89,7 +91,7 @@ impl Replacement for Clock {
     }
 }
 
-impl Textbook for Clock {
+impl Described for Clock {
     const NAME: &'static str = "clock";
     const LINEAGE: &'static str =
         "FIFO that gives pages with a reference bit or count another round (Corbato 1968)";
@@ -97,7 +99,9 @@ impl Textbook for Clock {
         "F. J. Corbato, MIT Project MAC, 1968; A. J. Smith, ACM TODS 3(3), 1978";
     const LEFT_OUT: &'static str = "nothing";
     type Knobs = Knobs;
+}
 
+impl Textbook for Clock {
     fn new(knobs: Knobs, setting: &Setting<'_>) -> Self {
         let state = vec![0; setting.nr_pages as usize];
         let most = 1u8 << knobs.bits.clamp(1, 7);

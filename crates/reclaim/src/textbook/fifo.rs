@@ -5,7 +5,8 @@
 
 use std::ops::Range;
 
-use super::registry::NoKnobs;
+use config::{Described, NoKnobs};
+
 use super::ring::Ring;
 use super::{Replacement, Setting, Textbook};
 
@@ -63,13 +64,15 @@ impl Replacement for Fifo {
     }
 }
 
-impl Textbook for Fifo {
+impl Described for Fifo {
     const NAME: &'static str = "fifo";
     const LINEAGE: &'static str = "the page resident for the longest time goes (Belady 1966)";
     const SOURCE: &'static str = "L. A. Belady, IBM Systems Journal 5(2), 1966";
     const LEFT_OUT: &'static str = "nothing";
     type Knobs = NoKnobs;
+}
 
+impl Textbook for Fifo {
     fn new(_knobs: NoKnobs, setting: &Setting<'_>) -> Self {
         let resident = vec![false; setting.nr_pages as usize];
         Self { resident, ring: Ring::new(setting.capacity()) }

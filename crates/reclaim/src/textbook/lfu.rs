@@ -9,7 +9,8 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use super::registry::NoKnobs;
+use config::{Described, NoKnobs};
+
 use super::{Replacement, Setting, Textbook};
 
 /// Least frequently used.
@@ -75,14 +76,16 @@ impl Replacement for Lfu {
     }
 }
 
-impl Textbook for Lfu {
+impl Described for Lfu {
     const NAME: &'static str = "lfu";
     const LINEAGE: &'static str =
         "the page used least often while resident goes, the oldest of equals";
     const SOURCE: &'static str = "E. G. Coffman, P. J. Denning, Operating Systems Theory, 1973";
     const LEFT_OUT: &'static str = "aging; counts of evicted pages";
     type Knobs = NoKnobs;
+}
 
+impl Textbook for Lfu {
     fn new(_knobs: NoKnobs, setting: &Setting<'_>) -> Self {
         Self {
             count: vec![(0, 0); setting.nr_pages as usize],

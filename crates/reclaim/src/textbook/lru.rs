@@ -7,7 +7,8 @@
 
 use std::ops::Range;
 
-use super::registry::NoKnobs;
+use config::{Described, NoKnobs};
+
 use super::{Replacement, Setting, Textbook};
 use crate::list::{List, Lists};
 
@@ -74,13 +75,15 @@ impl Replacement for Lru {
     }
 }
 
-impl Textbook for Lru {
+impl Described for Lru {
     const NAME: &'static str = "lru";
     const LINEAGE: &'static str = "the page not used for the longest time goes (Belady 1966)";
     const SOURCE: &'static str = "L. A. Belady, IBM Systems Journal 5(2), 1966; R. L. Mattson et al., IBM Systems Journal 9(2), 1970";
     const LEFT_OUT: &'static str = "nothing";
     type Knobs = NoKnobs;
+}
 
+impl Textbook for Lru {
     fn new(_knobs: NoKnobs, setting: &Setting<'_>) -> Self {
         let lists = Lists::new(1, setting.nr_pages);
         Self { lists, capacity: setting.capacity() }

@@ -1,28 +1,14 @@
 //! All textbook policies, in the order in which they are listed.
 
-use config::{Config, Cx, Knob};
+use config::{Cx, Described, Description};
 
 use super::{Arc, Belady, Clock, Fifo, Lfu, Lru, Replacement, S3Fifo, Setting, Sieve, TwoQ};
 
-config::config! {
-    /// The policy has no constants.
-    pub struct NoKnobs {}
-}
-
-/// What the registry needs to know of a policy.
-pub trait Textbook: Replacement + Sized + 'static {
-    /// As experiments name it.
-    const NAME: &'static str;
-    /// Who proposed it, when, and the idea in a line.
-    const LINEAGE: &'static str;
-    /// Where it is described.
-    const SOURCE: &'static str;
-    /// What is not modelled or differs from the source.
-    const LEFT_OUT: &'static str;
+/// A policy that the registry can build.
+pub trait Textbook: Replacement + Described + Sized + 'static {
     /// Whether it must know all accesses beforehand.
     const OFFLINE: bool = false;
-    /// Its constants, with the published defaults.
-    type Knobs: Config + Default + Clone + Send + Sync;
+
     /// The policy with nothing resident.
     fn new(knobs: Self::Knobs, setting: &Setting<'_>) -> Self;
 }
@@ -30,20 +16,10 @@ pub trait Textbook: Replacement + Sized + 'static {
 /// A policy as the registry keeps it.
 #[derive(Clone, Copy)]
 pub struct Registered {
-    /// As experiments name it.
-    pub name: &'static str,
-    /// Who, when, the idea.
-    pub lineage: &'static str,
-    /// Where it is described.
-    pub source: &'static str,
-    /// What is not modelled.
-    pub left_out: &'static str,
+    /// What it is.
+    pub about: Description,
     /// Whether it must know all accesses beforehand, in [`Setting::future`].
     pub is_offline: bool,
-    /// Its knobs with defaults and docs.
-    pub knobs: fn() -> Vec<Knob>,
-    /// JSON Schema of the knobs table.
-    pub schema: fn() -> config::Json,
     /// Decodes a knobs table; problems go to the context.
     pub build: fn(&config::Value, &mut Cx) -> Option<Maker>,
     /// Builds the policy with its defaults.
@@ -74,18 +50,13 @@ pub const OPTIMUM: &Registered = &register::<Belady>();
 
 /// The policy of that name.
 pub fn find(name: &str) -> Option<&'static Registered> {
-    POLICIES.iter().find(|policy| policy.name == name)
+    POLICIES.iter().find(|policy| policy.about.name == name)
 }
 
 const fn register<P: Textbook>() -> Registered {
     Registered {
-        name: P::NAME,
-        lineage: P::LINEAGE,
-        source: P::SOURCE,
-        left_out: P::LEFT_OUT,
+        about: Description::of::<P>(),
         is_offline: P::OFFLINE,
-        knobs: <P::Knobs as Config>::knobs,
-        schema: config::json_schema::<P::Knobs>,
         build: build::<P>,
         build_default: |setting| Box::new(P::new(P::Knobs::default(), setting)),
     }

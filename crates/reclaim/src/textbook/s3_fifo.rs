@@ -10,6 +10,8 @@
 
 use std::ops::Range;
 
+use config::Described;
+
 use super::{Replacement, Setting, Textbook};
 use crate::list::{List, TaggedLists};
 
@@ -157,14 +159,16 @@ impl Replacement for S3Fifo {
     }
 }
 
-impl Textbook for S3Fifo {
+impl Described for S3Fifo {
     const NAME: &'static str = "s3-fifo";
     const LINEAGE: &'static str =
         "a small FIFO filters newcomers, a main one keeps them (Yang et al. 2023)";
     const SOURCE: &'static str = "J. Yang et al., SOSP 2023";
     const LEFT_OUT: &'static str = "nothing; until the first eviction new pages go to the main queue once the small one has its size";
     type Knobs = Knobs;
+}
 
+impl Textbook for S3Fifo {
     fn new(knobs: Knobs, setting: &Setting<'_>) -> Self {
         Self {
             pages: TaggedLists::new(3, setting.nr_pages),

@@ -9,7 +9,8 @@
 
 use std::ops::Range;
 
-use super::registry::NoKnobs;
+use config::{Described, NoKnobs};
+
 use super::{Replacement, Setting, Textbook};
 use crate::list::{List, TaggedLists};
 
@@ -82,14 +83,16 @@ impl Replacement for Sieve {
     }
 }
 
-impl Textbook for Sieve {
+impl Described for Sieve {
     const NAME: &'static str = "sieve";
     const LINEAGE: &'static str =
         "a hand over a FIFO that leaves marked pages in place (Zhang et al. 2024)";
     const SOURCE: &'static str = "Y. Zhang et al., NSDI 2024, algorithm 1";
     const LEFT_OUT: &'static str = "nothing";
     type Knobs = NoKnobs;
+}
 
+impl Textbook for Sieve {
     fn new(_knobs: NoKnobs, setting: &Setting<'_>) -> Self {
         let pages = TaggedLists::new(1, setting.nr_pages);
         Self { pages, capacity: setting.capacity(), hand: None }

@@ -110,7 +110,7 @@ proptest! {
         for policy in POLICIES {
             let mut one_by_one = (policy.build_default)(&setting(capacity, &requests));
             let misses = requests.iter().filter(|page| !one_by_one.access(**page)).count();
-            prop_assert_eq!(simulate(policy, capacity, &requests), misses as u64, "{}", policy.name);
+            prop_assert_eq!(simulate(policy, capacity, &requests), misses as u64, "{}", policy.about.name);
         }
     }
 
@@ -119,13 +119,13 @@ proptest! {
         let misses = |policy| simulate(policy, capacity, &requests);
         let bound = misses(find("belady").expect("a registered policy"));
         for policy in POLICIES {
-            prop_assert!(bound <= misses(policy), "{}", policy.name);
+            prop_assert!(bound <= misses(policy), "{}", policy.about.name);
         }
     }
 
     #[test]
     fn belady_is_the_best_of_all_choices(requests in prop::collection::vec(0..5u32, 0..12), capacity in 1..4u32) {
-        let belady = Belady::new(registry::NoKnobs {}, &Setting::of(&requests, capacity)).replay(&requests);
+        let belady = Belady::new(config::NoKnobs {}, &Setting::of(&requests, capacity)).replay(&requests);
         prop_assert_eq!(belady, slow::fewest_misses(capacity as usize, &[], &requests));
     }
 
@@ -134,15 +134,15 @@ proptest! {
         let distances = slow::stack_distances(&requests);
         for capacity in 1..NR_PAGES {
             let far = |distance: &&Option<usize>| distance.is_none_or(|depth| depth >= capacity as usize);
-            let misses = Lru::new(registry::NoKnobs {}, &setting(capacity, &[])).replay(&requests);
+            let misses = Lru::new(config::NoKnobs {}, &setting(capacity, &[])).replay(&requests);
             prop_assert_eq!(misses, distances.iter().filter(far).count() as u64);
         }
     }
 
     #[test]
     fn a_larger_lru_holds_all_of_a_smaller(requests in requests(), capacity in 1..NR_PAGES) {
-        let mut small = Lru::new(registry::NoKnobs {}, &setting(capacity, &[]));
-        let mut large = Lru::new(registry::NoKnobs {}, &setting(capacity + 1, &[]));
+        let mut small = Lru::new(config::NoKnobs {}, &setting(capacity, &[]));
+        let mut large = Lru::new(config::NoKnobs {}, &setting(capacity + 1, &[]));
         for page in requests {
             small.access(page);
             large.access(page);
@@ -185,14 +185,14 @@ fn a_loop_just_larger_than_memory_defeats_lru_but_not_the_optimum() {
 
 #[test]
 fn the_registry_is_complete() {
-    let mut names: Vec<_> = POLICIES.iter().map(|policy| policy.name).collect();
+    let mut names: Vec<_> = POLICIES.iter().map(|policy| policy.about.name).collect();
     names.sort_unstable();
     names.dedup();
     assert_eq!(names.len(), POLICIES.len(), "a name twice");
-    for policy in POLICIES {
-        assert!(![policy.lineage, policy.source, policy.left_out].contains(&""), "{}", policy.name);
-        assert!((policy.knobs)().iter().all(|knob| !knob.doc.is_empty()), "{}", policy.name);
+    for Registered { about, .. } in POLICIES {
+        assert!(![about.lineage, about.source, about.left_out].contains(&""), "{}", about.name);
+        assert!((about.knobs)().iter().all(|knob| !knob.doc.is_empty()), "{}", about.name);
     }
     let offline: Vec<_> = POLICIES.iter().filter(|policy| policy.is_offline).collect();
-    assert!(matches!(offline[..], [belady] if belady.name == "belady"));
+    assert!(matches!(offline[..], [belady] if belady.about.name == "belady"));
 }

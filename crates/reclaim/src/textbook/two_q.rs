@@ -10,6 +10,8 @@
 
 use std::ops::Range;
 
+use config::Described;
+
 use super::{Replacement, Setting, Textbook};
 use crate::list::{List, TaggedLists};
 
@@ -113,7 +115,7 @@ impl Replacement for TwoQ {
     }
 }
 
-impl Textbook for TwoQ {
+impl Described for TwoQ {
     const NAME: &'static str = "2q";
     const LINEAGE: &'static str =
         "a FIFO of newcomers, an LRU list of those that came back (Johnson, Shasha 1994)";
@@ -121,7 +123,9 @@ impl Textbook for TwoQ {
     const LEFT_OUT: &'static str =
         "nothing; a fault takes its page off A1out before the victim is put there";
     type Knobs = Knobs;
+}
 
+impl Textbook for TwoQ {
     fn new(knobs: Knobs, setting: &Setting<'_>) -> Self {
         Self {
             pages: TaggedLists::new(3, setting.nr_pages),

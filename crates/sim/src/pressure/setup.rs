@@ -26,14 +26,14 @@ pub fn reclaim_designs(
     let make = match hierarchy::find(&choice.design) {
         Some(design) => cx.within("kernel.hierarchy.knobs", |cx| (design.build)(&choice.knobs, cx)),
         None => {
-            let names: Vec<&str> = HIERARCHIES.iter().map(|design| design.name).collect();
+            let names: Vec<&str> = HIERARCHIES.iter().map(|design| design.about.name).collect();
             cx.push(config::unknown_name("kernel.hierarchy.design", &choice.design, &names));
             None
         }
     };
     let rule = mapped::find(&kernel.mapped_pages);
     if rule.is_none() {
-        let names: Vec<&str> = MAPPED_RULES.iter().map(|rule| rule.name).collect();
+        let names: Vec<&str> = MAPPED_RULES.iter().map(|rule| rule.about.name).collect();
         cx.push(config::unknown_name("kernel.mapped_pages", &kernel.mapped_pages, &names));
     }
     Some((make?(), (rule?.build)()))

@@ -106,10 +106,11 @@ impl Yardsticks {
             let stream = self.recording.stream(|group| guest.is_below(group, scope.group));
             let capacity = u32::try_from(scope.held).unwrap_or(u32::MAX);
             let misses = |policy: &&'static Registered| PolicyMisses {
-                policy: policy.name.to_owned(),
+                policy: policy.about.name.to_owned(),
                 misses: stream.misses(policy, capacity),
             };
-            let others = self.policies.iter().filter(|policy| policy.name != OPTIMUM.name);
+            let others =
+                self.policies.iter().filter(|policy| policy.about.name != OPTIMUM.about.name);
             YardstickUse {
                 path: pressure.groups[usize::from(scope.group)].path.clone(),
                 capacity_pages: scope.held,

@@ -2,6 +2,7 @@
 //! are paid. Tasks share CPUs as the scheduler says, and all CPUs share one stream of instructions.
 
 use base::{CpuId, MmId, Nanos, NodeId, Pages, Rng, TaskId, stream};
+use config::Described;
 use designs::{Design, HintFault, Migration, Move, NumaBalancing612, Placement, Placing};
 use mm::{ScanOutcome, ScanPlan};
 use reclaim::guest::Guest;
@@ -11,7 +12,7 @@ use super::case::{Case, Policy};
 use super::setup::NumaCosts;
 use super::view::View;
 
-type Knobs = <NumaBalancing612 as Design>::Knobs;
+type Knobs = <NumaBalancing612 as Described>::Knobs;
 
 /// A walk of page tables under way: its marks are seen by others when it is over.
 struct Walk {

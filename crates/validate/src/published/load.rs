@@ -160,7 +160,7 @@ fn design(cell: &CellFile, cx: &mut Cx) -> Option<Runnable> {
     if AWAITED_DESIGNS.contains(&name.value.as_str()) {
         return Some(Runnable::Needs(format!("the design `{}`", name.value)));
     }
-    let known: Vec<&str> = designs::DESIGNS.iter().map(|design| design.name).collect();
+    let known: Vec<&str> = designs::DESIGNS.iter().map(|design| design.about.name).collect();
     cx.push(config::unknown_name("design", name, &known));
     None
 }

@@ -1,4 +1,5 @@
 use base::CpuId;
+use config::Described;
 use sched::Permit;
 
 use super::*;
@@ -7,7 +8,7 @@ use crate::{Design, NumaBalancing612, ScanRules};
 
 /// The state of 6.12 with its defaults.
 fn core(world: &World) -> Core {
-    let knobs = <NumaBalancing612 as Design>::Knobs::default();
+    let knobs = <NumaBalancing612 as Described>::Knobs::default();
     NumaBalancing612::new(knobs, &world.machine).into_core()
 }
 
