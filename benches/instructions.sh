@@ -53,3 +53,20 @@ for row in file anon mglru-file mglru-anon; do
         END { printf "%-12s under pressure: %.0f instructions per access\n", r, i / a }' "$err"
     rm -f "$err"
 done
+
+# A row: of a trace file from opening to rows by thread, and of generated workloads.
+cargo build --release --quiet -p benches --example rows_once
+row_instructions() {
+    local err rows
+    err=$(mktemp)
+    rows=$(valgrind --tool=callgrind --callgrind-out-file=/dev/null --toggle-collect='rows_once::take_*' \
+        ./target/release/examples/rows_once "$@" 2> "$err")
+    printf '%s %s\n' "$(awk '/Collected/ { print $4 }' "$err")" "$rows"
+    rm -f "$err"
+}
+for source in decoded uniform zipf mix chase gups; do
+    read -r few_instructions few_rows < <(row_instructions "$source" 1048576)
+    read -r many_instructions many_rows < <(row_instructions "$source" 3145728)
+    awk -v i="$((many_instructions - few_instructions))" -v r="$((many_rows - few_rows))" -v s="$source" \
+        'BEGIN { printf "%-12s %.1f instructions per row\n", s, i / r }'
+done

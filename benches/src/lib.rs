@@ -2,6 +2,7 @@
 
 pub mod pressure;
 pub mod replay;
+pub mod rows;
 pub mod tasks;
 
 use std::time::Duration;
