@@ -19,7 +19,7 @@ use config::Described;
 use topology::Machine;
 
 use crate::Design;
-use crate::numacore::{Core, Rules};
+use crate::numacore::{Core, Rules, Statistics};
 
 config::config! {
     /// Constants of numa/core, by their sysctl names.
@@ -65,6 +65,7 @@ impl Design for Numacore15 {
             rss_threshold: base::Pages::ZERO,
             settle_count: knobs.sched_numa_settle_count,
             back_off: knobs.back_off,
+            statistics: Statistics::ByCpu,
         };
         Self(Core::new(rules, machine))
     }

@@ -19,6 +19,7 @@ mod walk;
 mod walk_twin;
 
 pub(crate) use self::core::{Adaptation, Core, Misplacing, Rules};
+pub(crate) use misplaced::CpuPid;
 pub(crate) use period::PeriodKnobs;
 pub(crate) use promote::{PromoteKnobs, Promotion};
 pub(crate) use search::{Search, SearchKnobs};

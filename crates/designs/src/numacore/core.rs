@@ -5,7 +5,25 @@ use mm::{ScanOutcome, ScanPlan, ScanRules};
 use sched::{Permit, TaskState};
 
 use super::place::{Class, Classes, gather, nodes_of_process, spread};
+use crate::numab::CpuPid;
 use crate::{Cx, HintFault, Migration, Move, Verdict};
+
+/// How faults are told apart, averaged, and made into a class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Statistics {
+    /// Private if the fault before came from the same CPU; halved after each complete scan
+    /// (November 2012).
+    ByCpu,
+    /// Private if the fault before was the same task's, by its low eight bits, or if there was
+    /// none: such a page counts for the faulting CPU's node. A complete scan replaces one part of
+    /// `fault_weight` of the average, and a task's class, private at first, has hysteresis. After
+    /// "numa, mm, sched: Implement last-CPU+PID hash tracking" and "numa, sched: Improve staggered
+    /// convergence", linux-mm 2012-12-07.
+    ByCpuPid {
+        /// `sched_numa_fault_weight`.
+        fault_weight: u64,
+    },
+}
 
 /// What a version does, and its constants.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +40,7 @@ pub(crate) struct Rules {
     pub(crate) settle_count: u32,
     /// Whether an unchanged placement doubles the period.
     pub(crate) back_off: bool,
+    pub(crate) statistics: Statistics,
 }
 
 const SHARED: usize = 0;
@@ -40,6 +59,8 @@ struct Task {
     scan_seq: u64,
     /// By node: shared and private.
     faults: Vec<[u64; 2]>,
+    /// Those since the last complete scan, where they are not in `faults` yet.
+    faults_curr: Vec<[u64; 2]>,
     class: Option<Class>,
     /// Choice of the last placement; the same one again is acted upon.
     ideal: Option<CpuId>,
@@ -85,11 +106,15 @@ impl Task {
     fn on(&self, node: NodeId) -> u64 {
         self.faults.get(node.idx()).map_or(0, |pair| pair.iter().sum())
     }
-}
 
-/// A page's last CPU, as the word stored with its folio (0: none yet).
-fn last_cpu(word: u32) -> Option<CpuId> {
-    word.checked_sub(1).map(|cpu| CpuId(cpu as u16))
+    /// Takes the faults since the last complete scan into the average.
+    fn average(&mut self, weight: u64) {
+        for (old, new) in self.faults.iter_mut().zip(&mut self.faults_curr) {
+            for (old, new) in old.iter_mut().zip(new) {
+                *old = (*old * (weight - 1) + std::mem::take(new)) / weight;
+            }
+        }
+    }
 }
 
 impl Core {
@@ -106,6 +131,7 @@ impl Core {
         let fresh = Task {
             period: self.rules.scan_delay,
             faults: vec![[0; 2]; self.nr_nodes],
+            faults_curr: vec![[0; 2]; self.nr_nodes],
             nodes: cx.machine.cpu_nodes(),
             ..Task::default()
         };
@@ -153,8 +179,11 @@ impl Core {
     }
 
     pub(crate) fn hint_fault(&mut self, cx: &Cx<'_>, fault: &HintFault) -> Verdict {
-        let last = last_cpu(fault.word);
-        let private = last == Some(fault.cpu);
+        let last = CpuPid::of(fault.word);
+        let private = match self.rules.statistics {
+            Statistics::ByCpu => last.is_some_and(|last| last.cpu == fault.cpu),
+            Statistics::ByCpuPid { .. } => last.is_none_or(|last| last.matches(fault.task)),
+        };
         let target = self.page_target(cx, fault, last);
         let wanted = target
             .filter(|to| *to != fault.page_node && !fault.waited && cx.can_take(*to, fault.pages));
@@ -163,20 +192,20 @@ impl Core {
         } else {
             self.account(cx, fault, fault.page_node, private);
         }
-        Verdict::new(u32::from(fault.cpu.0) + 1, wanted)
+        Verdict::new(CpuPid::new(fault.cpu, fault.task).word(), wanted)
     }
 
     /// Where the page belongs. Pages of shared tasks are dealt out to the nodes of the process by
     /// their place in the space ("sched, numa, mm: Interleave shared tasks" and "sched, mm,
     /// mempolicy: Add per task mempolicy", linux-mm 2012-11-22); others go to the second of two
     /// tasks of one node in a row.
-    fn page_target(&self, cx: &Cx<'_>, fault: &HintFault, last: Option<CpuId>) -> Option<NodeId> {
+    fn page_target(&self, cx: &Cx<'_>, fault: &HintFault, last: Option<CpuPid>) -> Option<NodeId> {
         let state = &self.tasks[fault.task];
         if state.class == Some(Class::Shared) {
             let number = u64::from(fault.page) / fault.pages.0.max(1);
             return state.nodes.nth((number % state.nodes.len().max(1) as u64) as usize);
         }
-        last.is_some_and(|last| cx.node_of(last) == fault.node).then_some(fault.node)
+        last.is_some_and(|last| cx.node_of(last.cpu) == fault.node).then_some(fault.node)
     }
 
     pub(crate) fn migration_done(&mut self, cx: &Cx<'_>, migration: &Migration) {
@@ -188,10 +217,18 @@ impl Core {
 
     fn account(&mut self, cx: &Cx<'_>, fault: &HintFault, node: NodeId, private: bool) {
         self.notice_scan(cx, fault.task, fault.mm);
-        self.tasks[fault.task].faults[node.idx()][usize::from(private)] += fault.pages.0;
+        let state = &mut self.tasks[fault.task];
+        let (faults, node) = match self.rules.statistics {
+            Statistics::ByCpu => (&mut state.faults, node),
+            Statistics::ByCpuPid { .. } => {
+                let fresh = CpuPid::of(fault.word).is_none();
+                (&mut state.faults_curr, if fresh { fault.node } else { node })
+            }
+        };
+        faults[node.idx()][usize::from(private)] += fault.pages.0;
     }
 
-    /// After a complete scan of its process: class, place, period; then faults are halved.
+    /// After a complete scan of its process: average of faults, class, place, period.
     fn notice_scan(&mut self, cx: &Cx<'_>, task: TaskId, mm: MmId) {
         let seq = self.spaces[mm].scan_seq;
         let state = &mut self.tasks[task];
@@ -199,17 +236,25 @@ impl Core {
             return;
         }
         state.scan_seq = seq;
+        if let Statistics::ByCpuPid { fault_weight } = self.rules.statistics {
+            state.average(fault_weight);
+        }
         let (shared, private) = (state.sum(SHARED), state.sum(PRIVATE));
         let most = state.faults.iter().map(|pair| pair.iter().sum::<u64>()).max().unwrap_or(0);
         if let Some(strength) = (most * STRONGEST).checked_div(shared + private) {
             state.strength = strength;
         }
-        state.faults.iter_mut().flatten().for_each(|count| *count /= 2);
+        if self.rules.statistics == Statistics::ByCpu {
+            state.faults.iter_mut().flatten().for_each(|count| *count /= 2);
+        }
         state.settled += 1;
         if state.settled < self.rules.settle_count {
             return;
         }
-        let class = Class::of(shared, private).or(state.class);
+        let class = match self.rules.statistics {
+            Statistics::ByCpu => Class::of(shared, private).or(state.class),
+            Statistics::ByCpuPid { .. } => Some(Class::after(state.class, shared, private)),
+        };
         let ideal = match class {
             None => return,
             Some(Class::Private) => spread(cx, task),
@@ -291,6 +336,7 @@ mod tests {
         rss_threshold: Pages::ZERO,
         settle_count: 0,
         back_off: true,
+        statistics: Statistics::ByCpu,
     };
 
     fn setup() -> (World, Core, TaskId, MmId) {
@@ -300,6 +346,11 @@ mod tests {
         let mut core = Core::new(RULES, &world.machine);
         core.task_start(&world.cx(), task);
         (world, core, task, mm)
+    }
+
+    /// The word of a page that another task used from this CPU.
+    fn used_on(cpu: u16) -> u32 {
+        CpuPid::new(CpuId(cpu), TaskId::from_idx(77)).word()
     }
 
     /// A complete scan, and a fault after it.
@@ -318,8 +369,8 @@ mod tests {
             core.hint_fault(&world.cx(), &fault).migrate_to
         };
         assert_eq!(ask(0), None, "never used before");
-        assert_eq!(ask(1 + 4), None, "a CPU of the other node");
-        assert_eq!(ask(1 + 2), Some(NodeId(0)), "a neighbour");
+        assert_eq!(ask(used_on(4)), None, "a CPU of the other node");
+        assert_eq!(ask(used_on(2)), Some(NodeId(0)), "a neighbour");
     }
 
     #[test]
@@ -350,7 +401,7 @@ mod tests {
         core.tasks[task].period = RULES.period_min;
         let mut periods = Vec::new();
         for _ in 0..7 {
-            pass(&mut world, &mut core, task, 1);
+            pass(&mut world, &mut core, task, used_on(0));
             periods.push(core.tasks[task].period.as_ms());
         }
         // The first pass had no faults to class the task by; in the second it got its class.
@@ -363,9 +414,9 @@ mod tests {
         let other = world.add_task(mm, 1);
         core.task_start(&world.cx(), other);
         core.tasks[task].faults[0][PRIVATE] = 1000;
-        pass(&mut world, &mut core, task, 1);
+        pass(&mut world, &mut core, task, used_on(0));
         assert_eq!(core.place_task(&world.cx(), task), None, "chosen once");
-        pass(&mut world, &mut core, task, 1);
+        pass(&mut world, &mut core, task, used_on(0));
         let before = core.tasks[task].on(NodeId(0));
         assert_eq!(core.place_task(&world.cx(), task), Some(Move::To(CpuId(3))));
         assert_eq!(core.tasks[task].on(NodeId(1)), before);

@@ -1,12 +1,12 @@
 //! numa/core: what its versions share.
 //!
-//! Private and shared faults told apart by CPU, tasks classed by them, private tasks spread and
+//! Private and shared faults told apart by CPU or task, tasks classed by them, private tasks spread and
 //! shared ones gathered after each complete scan.
 
 mod core;
 mod place;
 
-pub(crate) use self::core::{Core, Rules};
+pub(crate) use self::core::{Core, Rules, Statistics};
 
 /// Implements [`Placement`](crate::Placement) for a tuple struct by the [`Core`] in it.
 macro_rules! placement_by_numacore {

@@ -21,6 +21,19 @@ impl Class {
         }
         Some(if shared >= private / 2 { Self::Shared } else { Self::Private })
     }
+
+    /// From the class before as well: private at first, and it takes 3/2 of the shared (or of half
+    /// the private) faults to change.
+    pub(crate) fn after(before: Option<Self>, shared: u64, private: u64) -> Self {
+        let half = private / 2;
+        match before {
+            None => Self::Private,
+            Some(class) if shared + private == 0 => class,
+            Some(Self::Private) if shared * 2 >= half * 3 => Self::Shared,
+            Some(Self::Shared) if shared * 3 <= half * 2 => Self::Private,
+            Some(class) => class,
+        }
+    }
 }
 
 /// What is known of other tasks.
@@ -139,6 +152,18 @@ mod tests {
         assert_eq!(Class::of(0, 0), None);
         assert_eq!(Class::of(49, 100), Some(Class::Private));
         assert_eq!(Class::of(50, 100), Some(Class::Shared));
+    }
+
+    #[test]
+    fn a_class_has_hysteresis_in_december() {
+        let (private, shared) = (Some(Class::Private), Some(Class::Shared));
+        assert_eq!(Class::after(None, 100, 0), Class::Private, "at first, whatever it did");
+        assert_eq!(Class::after(private, 74, 100), Class::Private);
+        assert_eq!(Class::after(private, 75, 100), Class::Shared);
+        assert_eq!(Class::after(shared, 34, 100), Class::Shared);
+        assert_eq!(Class::after(shared, 33, 100), Class::Private);
+        assert_eq!(Class::after(shared, 0, 0), Class::Shared, "nothing was learnt");
+        assert_eq!(Class::after(private, 0, 0), Class::Private);
     }
 
     #[test]

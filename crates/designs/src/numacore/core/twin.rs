@@ -45,6 +45,8 @@ fn op() -> impl Strategy<Value = Op> {
 struct SlowTask {
     shared: [u64; 2],
     private: [u64; 2],
+    /// Shared and private faults of the current scan, in December.
+    fresh: [[u64; 2]; 2],
     class: Option<Class>,
     seen: u64,
     scans: u32,
@@ -61,8 +63,10 @@ struct Slow {
     tasks: Vec<SlowTask>,
     scans: u64,
     next_scan: u64,
-    last_cpu: [Option<CpuId>; 6],
+    last: [Option<(CpuId, usize)>; 6],
     back_off: bool,
+    /// The rules of December: told apart by task, averaged, with hysteresis.
+    december: bool,
 }
 
 impl Classes for Slow {
@@ -72,9 +76,10 @@ impl Classes for Slow {
 }
 
 impl Slow {
-    fn new(back_off: bool) -> Self {
+    fn new(back_off: bool, december: bool) -> Self {
         let task = SlowTask { period: 1000, nodes: vec![0, 1], ..SlowTask::default() };
-        Self { tasks: vec![task; 4], scans: 0, next_scan: 1000, last_cpu: [None; 6], back_off }
+        let tasks = vec![task; 4];
+        Self { tasks, scans: 0, next_scan: 1000, last: [None; 6], back_off, december }
     }
 
     /// Where a page belongs: shared tasks deal theirs out, others bring it after two faults in a
@@ -101,6 +106,10 @@ impl Slow {
             self.after_scan(cx, task);
         }
         let state = &mut self.tasks[task];
+        if self.december {
+            state.fresh[usize::from(private)][usize::from(node)] += pages;
+            return;
+        }
         let kind = if private { &mut state.private } else { &mut state.shared };
         kind[usize::from(node)] += pages;
     }
@@ -108,16 +117,30 @@ impl Slow {
     fn after_scan(&mut self, cx: &Cx<'_>, task: usize) {
         let id = TaskId::from_idx(task);
         let state = &mut self.tasks[task];
+        if self.december {
+            for node in 0..2 {
+                state.shared[node] = (2 * state.shared[node] + state.fresh[0][node]) / 3;
+                state.private[node] = (2 * state.private[node] + state.fresh[1][node]) / 3;
+            }
+            state.fresh = [[0; 2]; 2];
+        }
         let (shared, private): (u64, u64) = (state.shared.iter().sum(), state.private.iter().sum());
-        state.shared = state.shared.map(|count| count / 2);
-        state.private = state.private.map(|count| count / 2);
+        if !self.december {
+            state.shared = state.shared.map(|count| count / 2);
+            state.private = state.private.map(|count| count / 2);
+        }
         state.scans += 1;
         if state.scans < 2 {
             return;
         }
-        let class = match (shared, private) {
-            (0, 0) => state.class,
-            _ if shared >= private / 2 => Some(Class::Shared),
+        let share = shared as f64 / (private / 2) as f64;
+        let class = match state.class {
+            _ if self.december && state.class.is_none() => Some(Class::Private),
+            class if shared == 0 && private == 0 => class,
+            Some(Class::Private) if self.december && share < 1.5 => Some(Class::Private),
+            Some(Class::Shared) if self.december && share > 2.0 / 3.0 => Some(Class::Shared),
+            Some(Class::Shared) if self.december => Some(Class::Private),
+            _ if self.december || shared >= private / 2 => Some(Class::Shared),
             _ => Some(Class::Private),
         };
         let Some(known) = class else { return };
@@ -167,7 +190,7 @@ impl Slow {
     }
 }
 
-fn rules(back_off: bool) -> Rules {
+fn rules(back_off: bool, december: bool) -> Rules {
     Rules {
         scan_delay: Nanos::from_ms(1000),
         period_min: Nanos::from_ms(100),
@@ -177,6 +200,10 @@ fn rules(back_off: bool) -> Rules {
         rss_threshold: Pages::ZERO,
         settle_count: 2,
         back_off,
+        statistics: match december {
+            false => Statistics::ByCpu,
+            true => Statistics::ByCpuPid { fault_weight: 3 },
+        },
     }
 }
 
@@ -190,35 +217,44 @@ fn fault(
 ) -> (Option<NodeId>, Option<NodeId>, u32) {
     let (page, pages) = (fault.page as usize, fault.pages.0);
     let verdict = core.hint_fault(&world.cx(), fault);
-    let last = slow.last_cpu[page].replace(fault.cpu);
-    let last_node = last.map(|cpu| world.cx().node_of(cpu).0);
+    let task = fault.task.idx();
+    let last = slow.last[page].replace((fault.cpu, task));
+    let last_node = last.map(|(cpu, _)| world.cx().node_of(cpu).0);
     let to = slow
-        .belongs(fault.task.idx(), page, last_node, fault.node.0, pages)
+        .belongs(task, page, last_node, fault.node.0, pages)
         .filter(|to| *to != fault.page_node.0 && !fault.waited)
         .map(NodeId);
     let mut at = fault.page_node;
     if let Some(to) = to {
-        let (task, from) = (fault.task, fault.page_node);
-        let migration = Migration { task, from, to, pages: fault.pages, moved: moves };
+        let from = fault.page_node;
+        let migration = Migration { task: fault.task, from, to, pages: fault.pages, moved: moves };
         core.migration_done(&world.cx(), &migration);
         at = if moves { to } else { from };
     }
-    slow.count(&world.cx(), fault.task.idx(), at.0, last == Some(fault.cpu), pages);
+    let private = match last {
+        Some((_, before)) if slow.december => before == task,
+        Some((cpu, _)) => cpu == fault.cpu,
+        None => slow.december,
+    };
+    let at = if slow.december && last.is_none() { fault.node } else { at };
+    slow.count(&world.cx(), task, at.0, private, pages);
     (verdict.migrate_to, to, verdict.word)
 }
 
 proptest! {
     #[test]
-    fn it_decides_as_described(ops in prop::collection::vec(op(), 1..150), back_off: bool) {
+    fn it_decides_as_described(
+        ops in prop::collection::vec(op(), 1..150), back_off: bool, december: bool,
+    ) {
         let mut world = World::new(2, 4);
         let mm = world.add_space();
-        let mut core = Core::new(rules(back_off), &world.machine);
+        let mut core = Core::new(rules(back_off, december), &world.machine);
         for cpu in 0..4 {
             // Three of four threads on node 0, the last on node 1.
             let id = world.add_task(mm, if cpu == 3 { 4 } else { cpu });
             core.task_start(&world.cx(), id);
         }
-        let mut slow = Slow::new(back_off);
+        let mut slow = Slow::new(back_off, december);
         let node_of: CpuVec<u8> =
             world.machine.cpus.ids().map(|cpu| world.machine.node_of(cpu).0).collect();
         let (mut words, mut page_nodes) = ([0; 6], [NodeId(0); 6]);
