@@ -13,19 +13,22 @@
 //! - *two-stage filter*: a page moves to the faulting CPU's node when the fault before it came from
 //!   the same node; unset counts as different;
 //! - *back-off*: a fault that moves nothing lengthens the thread's period;
+//! - *batches*: where all base pages of 2 MiB are on one node, one fault is for all of them, until
+//!   "mm: numa: Do not batch handle PMD pages" of October 2013. Those that are not to move are not
+//!   accounted, and so lengthen no period ("mm, numa: Sanitize task_numa_fault() callsites", Peter
+//!   Zijlstra, linux-mm 2013-07-22, which changed that in 3.12-rc);
 //! - *rate limit*: once more than `ratelimit` went to a node within `migrate_interval`, nothing more
 //!   does, and scans from that node are skipped.
 //!
 //! Left out: reference counting of pages shared between processes; splitting of huge pages that
-//! cannot be moved whole; handling the base pages of 2 MiB in one fault where all are on one node;
-//! the V3 home-node step, which was dropped before the merge.
+//! cannot be moved whole; the V3 home-node step, which was dropped before the merge.
 
 use base::{Bytes, MmVec, Nanos, NodeId, PAGE_BYTES, Pages, TaskId, TaskVec};
 use config::Described;
 
 use crate::ratelimit::{Cap, RateLimit};
 use crate::{
-    Cx, Design, HintFault, Migration, Placement, ScanOutcome, ScanPlan, ScanRules, Verdict,
+    Cx, Design, HintFault, Migration, Placement, Regions, ScanOutcome, ScanPlan, ScanRules, Verdict,
 };
 
 config::config! {
@@ -61,6 +64,9 @@ config::config! {
         /// 2013 ("account": 3.12-rc3 with "Account for a THP NUMA hinting update as one PTE
         /// update", which its revert says made the scanner do more work than configured).
         pub charge_huge_as_one: bool = false,
+        /// Whether one fault is for all base pages of 2 MiB that are on one node; off gives the
+        /// "moron" of the first posting.
+        pub batch_pmds: bool = true,
     }
 }
 
@@ -176,6 +182,7 @@ impl Placement for BalanceNuma {
                 skip_bound_vmas: true,
                 recount_marked: true,
                 charge_huge_as_one: self.knobs.charge_huge_as_one,
+                regions: if self.knobs.batch_pmds { Regions::OneNode } else { Regions::Never },
                 ..ScanRules::default()
             },
         })
@@ -201,7 +208,8 @@ impl Placement for BalanceNuma {
         let migrate = wanted
             && cx.can_take(fault.node, fault.pages)
             && self.limit.admits(fault.node, fault.pages, cx.now);
-        if !migrate {
+        let accounted = wanted || !fault.batch;
+        if !migrate && accounted {
             self.back_off(fault.task);
         }
         Verdict::new(word, migrate.then_some(fault.node))
@@ -219,7 +227,8 @@ impl Described for BalanceNuma {
     const LINEAGE: &'static str =
         "Mel Gorman, Nov-Dec 2012, merged in Linux 3.8: migrate on reference, tasks stay";
     const SOURCE: &'static str = "\"Foundation for automatic NUMA balancing\" v10, linux-mm 2012-12-07, <1354875832-9700-1-git-send-email-mgorman@suse.de>";
-    const LEFT_OUT: &'static str = "pages shared between processes; splitting huge pages that cannot move whole; faults of 2 MiB of base pages at once";
+    const LEFT_OUT: &'static str =
+        "pages shared between processes; splitting huge pages that cannot move whole";
     type Knobs = Knobs;
 }
 

@@ -41,7 +41,7 @@ pub use bind::Bind;
 pub use cx::{Cx, SpaceInfo, TaskInfo};
 pub use first_touch::FirstTouch;
 pub use interleave::Interleave;
-pub use mm::{Mempolicy, ScanOutcome, ScanPlan, ScanRules};
+pub use mm::{Mempolicy, Regions, ScanOutcome, ScanPlan, ScanRules};
 pub use numa_balancing_3_13::NumaBalancing313;
 pub use numa_balancing_6_12::NumaBalancing612;
 pub use numa_balancing_v5::NumaBalancingV5;

@@ -92,6 +92,7 @@ pub(crate) fn rules(knobs: &Knobs, machine: &Machine) -> Rules {
             virt_size: base::Pages::MAX,
             skip_local_if_single: false,
             skip_nodes: NodeMask::EMPTY,
+            regions: mm::Regions::Never,
             stamp_nodes: NodeMask::EMPTY,
         },
         search: SearchKnobs {
@@ -115,5 +116,23 @@ pub(crate) fn rules(knobs: &Knobs, machine: &Machine) -> Rules {
             machine.nodes.len(),
         )),
         tick: Nanos(1_000_000_000 / u64::from(machine.kernel.hz.max(1))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::numab::Search;
+    use crate::testing::World;
+
+    /// `imbalance_pct` of 125 halved above 100, no least gain, 16 shared faults deferred
+    /// (`sysctl_numa_balancing_migrate_deferred`), groups, periods by locality.
+    #[test]
+    fn its_rules_are_those_that_were_merged() {
+        let rules = rules(&Knobs::default(), &World::new(2, 2).machine);
+        assert_eq!((rules.search.search, rules.search.imbalance_pct), (Search::V3_13, 112));
+        assert_eq!((rules.search.small_imp, rules.groups), (0, true));
+        assert_eq!(rules.misplacing, Misplacing::Deferred(16));
+        assert_eq!(rules.adaptation, Adaptation::ByLocality);
     }
 }

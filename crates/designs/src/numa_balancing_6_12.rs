@@ -114,6 +114,7 @@ impl Design for NumaBalancing612 {
                 virt_size: knobs.scan_size.pages_ceil() * u64::from(knobs.virt_factor),
                 skip_local_if_single: true,
                 skip_nodes: only_if(tiering && !normal, promotion.top),
+                regions: mm::Regions::Never,
                 stamp_nodes: only_if(tiering, promotion.slow),
             },
             search: SearchKnobs {

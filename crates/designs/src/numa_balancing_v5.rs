@@ -12,6 +12,8 @@
 //! - two-stage filter without deferral, in which unset counts as different (processes of one thread
 //!   and much memory gained nothing over 3.9 on M-sri4, as they do where the first fault moves no
 //!   page); no groups of tasks;
+//! - base pages of 2 MiB that are on one node share one fault, as in balancenuma, and those that do
+//!   not move are not accounted (the next postings changed both);
 //! - a task that found no place tries again every 5 s ("retrymigrate").
 //!
 //! The search for a CPU or a partner ("swaptasks") is that of 3.13 without groups.
@@ -22,7 +24,7 @@ use topology::Machine;
 
 use crate::Design;
 use crate::numa_balancing_3_13;
-use crate::numab::{Adaptation, Core, Misplacing, Rules};
+use crate::numab::{Adaptation, Core, Misplacing, Rules, WalkKnobs};
 
 config::config! {
     /// Constants of the posting, by their sysctl names where they had one.
@@ -84,6 +86,7 @@ impl Design for NumaBalancingV5 {
             migrate_retry: knobs.migrate_retry,
             ..numa_balancing_3_13::Knobs::default()
         };
+        let rules = numa_balancing_3_13::rules(&common, machine);
         let rules = Rules {
             misplacing: Misplacing::TwoStage,
             adaptation: Adaptation::PerFault {
@@ -91,7 +94,8 @@ impl Design for NumaBalancingV5 {
                 reset: knobs.numa_balancing_scan_period_reset,
             },
             groups: false,
-            ..numa_balancing_3_13::rules(&common, machine)
+            walk: WalkKnobs { regions: mm::Regions::OneNode, ..rules.walk },
+            ..rules
         };
         Self(Core::new(rules, machine))
     }

@@ -119,6 +119,8 @@ pub struct HintFault {
     pub write: bool,
     /// Whether the page was under migration and the task had to wait for it.
     pub waited: bool,
+    /// Whether one fault is for all marked base pages of 2 MiB, this being one of them.
+    pub batch: bool,
 }
 
 /// Answer to a hint fault.

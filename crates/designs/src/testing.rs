@@ -129,6 +129,7 @@ impl World {
             word,
             write: true,
             waited: false,
+            batch: false,
         }
     }
 }

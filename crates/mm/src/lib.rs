@@ -21,6 +21,6 @@ pub use folio::{Folios, Order};
 pub use memory::{Mapped, Memory, MigrateError};
 pub use policy::{Cursor, Mempolicy, Wanted};
 pub use pte::Pte;
-pub use scan::{ScanOutcome, ScanPlan, ScanRules, Stamp};
+pub use scan::{Regions, ScanOutcome, ScanPlan, ScanRules, Stamp};
 pub use space::{AddressSpace, Vma};
 pub use zone::{AllocError, Allocated, Watermark, Zones};

@@ -27,13 +27,26 @@ pub struct ScanRules {
     /// Charge a huge page that changed as one page, where steps are not charged (the kernel between
     /// "Account for a THP NUMA hinting update as one PTE update" and its revert, both 2013).
     pub charge_huge_as_one: bool,
-    /// Mark the base pages of a step of 2 MiB at once, so that one hint fault is for all of them
-    /// (AutoNUMA's `scan_pmd`).
-    pub mark_regions: bool,
+    /// Where the base pages of a step of 2 MiB are marked at once, so that one hint fault is for all
+    /// of them.
+    pub regions: Regions,
     /// Walk in steps as long as what is left of the budget, and charge it with the whole step when
     /// anything in it changed (the kernel's `change_prot_numa` since 3.13). Else in steps of 2 MiB,
     /// charged with what changed.
     pub charge_steps: bool,
+}
+
+/// Which base pages are marked 2 MiB at a time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Regions {
+    /// None.
+    #[default]
+    Never,
+    /// All: a store into the page table's parent marks them (AutoNUMA's `scan_pmd`).
+    Always,
+    /// Those that are on one node; each is marked by itself as well (the kernel from 3.8 to 3.12,
+    /// until "mm: numa: Do not batch handle PMD pages").
+    OneNode,
 }
 
 /// A word for the pages that a walk marks on some nodes: the time of the scan.
@@ -202,18 +215,33 @@ fn scan_step(ptes: &mut [Pte], folios: &mut Folios, plan: &ScanPlan, out: &mut S
         return;
     }
     let before = out.updated;
-    for pte in ptes {
+    let always = rules.regions == Regions::Always;
+    for pte in ptes.iter_mut() {
         out.entries += 1;
         let node = pte.node();
         let skipped = Some(node) == rules.skip_base_pages_on || rules.skip_nodes.contains(node);
         if pte.has(Pte::OPEN) && !skipped {
             stamp(*pte);
-            *pte = mark(*pte).with(if rules.mark_regions { Pte::REGION } else { 0 });
+            *pte = mark(*pte).with(if always { Pte::REGION } else { 0 });
             out.updated += 1;
         }
     }
     let changed = out.updated - before;
-    out.stores += if rules.mark_regions { changed.min(1) } else { changed };
+    out.stores += if always { changed.min(1) } else { changed };
+    if rules.regions == Regions::OneNode {
+        join_marked(ptes);
+    }
+}
+
+/// Lets one fault be for all marked base pages of a step, if its pages are on one node.
+fn join_marked(ptes: &mut [Pte]) {
+    let mapped = |pte: &&mut Pte| pte.has(Pte::OPEN) || pte.has(Pte::PROTNONE);
+    let mut nodes = ptes.iter_mut().filter(mapped).map(|pte| pte.node());
+    let first = nodes.next();
+    if nodes.all(|node| Some(node) == first) {
+        let marked = ptes.iter_mut().filter(|pte| pte.has(Pte::PROTNONE));
+        marked.for_each(|pte| *pte = pte.with(Pte::REGION));
+    }
 }
 
 fn mark(pte: Pte) -> Pte {
@@ -325,15 +353,31 @@ mod tests {
 
     #[test]
     fn base_pages_are_marked_at_once_where_the_rules_say_so() {
-        for (mark_regions, stores) in [(false, 700), (true, 2)] {
+        let cases =
+            [(Regions::Never, 700, 0), (Regions::Always, 2, 700), (Regions::OneNode, 700, 700)];
+        for (regions, stores, together) in cases {
             let mut space = space(100..800);
-            let rules = ScanRules { mark_regions, ..ScanRules::default() };
+            let rules = ScanRules { regions, ..ScanRules::default() };
             let plan = ScanPlan { rules, ..plan(u64::MAX, false) };
             let out = scan_space(&mut space, &mut Folios::default(), &plan);
             assert_eq!((out.updated, out.charged, out.stores), (700, Pages(700), stores));
             let with_others = space.ptes[100..800].iter().filter(|pte| pte.has(Pte::REGION));
-            assert_eq!(with_others.count(), if mark_regions { 700 } else { 0 });
+            assert_eq!(with_others.count(), together);
         }
+    }
+
+    /// Two steps; a page of the first is on another node, and one of the second was marked before.
+    #[test]
+    fn base_pages_of_two_nodes_are_marked_one_by_one() {
+        let mut space = space(0..1024);
+        space.ptes[7] = Pte::mapped(FolioId(7), NodeId(1), false);
+        space.ptes[600] = mark(space.ptes[600]);
+        let rules = ScanRules { regions: Regions::OneNode, ..ScanRules::default() };
+        let plan = ScanPlan { rules, ..plan(u64::MAX, false) };
+        let out = scan_space(&mut space, &mut Folios::default(), &plan);
+        assert_eq!(out.updated, 1023);
+        assert!(space.ptes[..512].iter().all(|pte| !pte.has(Pte::REGION)));
+        assert!(space.ptes[512..1024].iter().all(|pte| pte.has(Pte::REGION)));
     }
 
     #[test]

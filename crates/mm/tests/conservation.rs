@@ -1,7 +1,7 @@
 //! Memory conserves pages under any sequence of operations.
 
 use base::{FolioId, MmId, NodeId, NodeMask, Pages};
-use mm::{AddressSpace, Memory, Mempolicy, Order, Pte, ScanPlan, ScanRules, Vma};
+use mm::{AddressSpace, Memory, Mempolicy, Order, Pte, Regions, ScanPlan, ScanRules, Vma};
 use proptest::prelude::*;
 
 /// One operation on a small machine.
@@ -10,7 +10,7 @@ enum Op {
     Fault { mm: u16, page: u32, node: u8, huge: bool },
     Free { mm: u16, start: u32, len: u32 },
     Migrate { pick: usize, to: u8, fails: bool },
-    Scan { mm: u16, start: u32, max: u64, mark_regions: bool },
+    Scan { mm: u16, start: u32, max: u64, regions: usize },
     Open { pick: usize },
     Split { pick: usize },
 }
@@ -22,7 +22,7 @@ fn op() -> impl Strategy<Value = Op> {
         4 => (0u16..2, 0..NR_PAGES, 0u8..2, any::<bool>()).prop_map(|(mm, page, node, huge)| Op::Fault { mm, page, node, huge }),
         1 => (0u16..2, 0..NR_PAGES, 0u32..700).prop_map(|(mm, start, len)| Op::Free { mm, start, len }),
         2 => (any::<usize>(), 0u8..2, any::<bool>()).prop_map(|(pick, to, fails)| Op::Migrate { pick, to, fails }),
-        1 => (0u16..2, 0..NR_PAGES, 1u64..2000, any::<bool>()).prop_map(|(mm, start, max, mark_regions)| Op::Scan { mm, start, max, mark_regions }),
+        1 => (0u16..2, 0..NR_PAGES, 1u64..2000, 0usize..3).prop_map(|(mm, start, max, regions)| Op::Scan { mm, start, max, regions }),
         2 => any::<usize>().prop_map(|pick| Op::Open { pick }),
         1 => any::<usize>().prop_map(|pick| Op::Split { pick }),
     ]
@@ -65,8 +65,9 @@ fn apply(memory: &mut Memory, op: &Op) {
                 }
             }
         }
-        Op::Scan { mm, start, max, mark_regions } => {
-            let rules = ScanRules { mark_regions, ..ScanRules::default() };
+        Op::Scan { mm, start, max, regions } => {
+            let regions = [Regions::Never, Regions::Always, Regions::OneNode][regions];
+            let rules = ScanRules { regions, ..ScanRules::default() };
             let plan = ScanPlan {
                 mm: MmId(mm),
                 start,

@@ -57,6 +57,7 @@ impl World {
             word: self.memory.folios.word(pte.folio()),
             write,
             waited: pte.has(Pte::MIGRATING),
+            batch: pte.has(Pte::REGION),
         }
     }
 

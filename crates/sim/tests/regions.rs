@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use base::{CpuMask, MmId, MmVec, Nanos, NodeId, Pages, TaskId, Vm};
-use designs::{Cx, HintFault, Placement, ScanPlan, ScanRules, Verdict};
+use designs::{Cx, HintFault, Placement, Regions, ScanPlan, ScanRules, Verdict};
 use proptest::prelude::*;
 use sim::{Progress, RunSpec};
 use trace::{
@@ -57,7 +57,7 @@ impl Placement for MarkOnce {
             end: NR_PAGES,
             max_updated: Pages::MAX,
             max_walked: Pages::MAX,
-            rules: ScanRules { mark_regions: true, ..ScanRules::default() },
+            rules: ScanRules { regions: Regions::Always, ..ScanRules::default() },
         })
     }
 

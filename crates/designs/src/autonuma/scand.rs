@@ -1,7 +1,7 @@
 //! knuma_scand: one kernel thread that makes the memory of all processes inaccessible in turn.
 
 use base::{MmId, Nanos, Pages};
-use mm::{ScanOutcome, ScanPlan, ScanRules};
+use mm::{Regions, ScanOutcome, ScanPlan, ScanRules};
 
 use crate::{Cx, KthreadWork};
 
@@ -76,7 +76,7 @@ impl Scand {
             rules: ScanRules {
                 skip_bound_vmas: true,
                 charge_idle: true,
-                mark_regions: knobs.scan_pmd,
+                regions: if knobs.scan_pmd { Regions::Always } else { Regions::Never },
                 ..ScanRules::default()
             },
         };

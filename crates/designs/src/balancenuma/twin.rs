@@ -11,18 +11,28 @@ enum Op {
     /// A tick hits a task that has run for some milliseconds.
     Tick { task: usize, ms: u64 },
     /// A hint fault; when the page is to move, `moves` says whether it does.
-    Fault { task: usize, page: usize, huge: bool, waited: bool, moves: bool },
+    Fault { task: usize, page: usize, kind: Kind, waited: bool, moves: bool },
     /// The scheduler puts a task on a CPU.
     Go { task: usize, cpu: u16 },
 }
 
+/// What the fault is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Base,
+    /// A base page among others.
+    Batch,
+    Huge,
+}
+
 fn op() -> impl Strategy<Value = Op> {
-    let fault = (0usize..3, 0usize..3, any::<bool>(), prop::bool::weighted(0.1), any::<bool>());
+    let kind = prop_oneof![Just(Kind::Base), Just(Kind::Batch), Just(Kind::Huge)];
+    let fault = (0usize..3, 0usize..3, kind, prop::bool::weighted(0.1), any::<bool>());
     prop_oneof![
         4 => (0usize..3, 1u64..900).prop_map(|(task, ms)| Op::Tick { task, ms }),
         1 => (0usize..3, 20_000u64..70_000).prop_map(|(task, ms)| Op::Tick { task, ms }),
-        8 => fault.prop_map(|(task, page, huge, waited, moves)| {
-            Op::Fault { task, page, huge, waited, moves }
+        8 => fault.prop_map(|(task, page, kind, waited, moves)| {
+            Op::Fault { task, page, kind, waited, moves }
         }),
         1 => (0usize..3, 0u16..4).prop_map(|(task, cpu)| Op::Go { task, cpu }),
     ]
@@ -113,11 +123,24 @@ impl Slow {
     }
 
     /// Whether the page is to move to the faulting node.
-    fn fault(&mut self, task: usize, page: usize, nodes: [u8; 2], pages: u64, open: bool) -> bool {
+    fn fault(
+        &mut self,
+        task: usize,
+        page: usize,
+        nodes: [u8; 2],
+        kind: Kind,
+        [waited, full]: [bool; 2],
+    ) -> bool {
         let [here, there] = nodes;
+        let pages = if kind == Kind::Huge { 512 } else { 1 };
         let twice_from_here = self.last[page] == Some(here);
         self.last[page] = Some(here);
-        let mut moves = twice_from_here && here != there && open;
+        let misplaced = twice_from_here && here != there && !waited;
+        if kind == Kind::Batch && !misplaced {
+            // The handler goes on to the next page.
+            return false;
+        }
+        let mut moves = misplaced && !full;
         if moves {
             let (end, moved) = &mut self.window[usize::from(here)];
             if self.now >= *end {
@@ -163,16 +186,18 @@ proptest! {
                         prop_assert_eq!((plan.mm, plan.max_updated), (spaces[process(task)], Pages(65_536)));
                     }
                 }
-                Op::Fault { task, page, huge, waited, moves } => {
+                Op::Fault { task, page, kind, waited, moves } => {
                     let id = TaskId::from_idx(task);
-                    let pages = if huge { 512 } else { 1 };
+                    let pages = if kind == Kind::Huge { 512 } else { 1 };
                     let fault = world.fault(id, page_nodes[page], words[page]);
-                    let fault = HintFault { pages: Pages(pages), waited, ..fault };
+                    let batch = kind == Kind::Batch;
+                    let fault = HintFault { pages: Pages(pages), waited, batch, ..fault };
                     let verdict = design.hint_fault(&mut world.cx(), &fault);
                     words[page] = verdict.word;
                     let (from, to) = (fault.page_node, fault.node);
-                    let open = !(waited || full && to.0 == 1);
-                    let expected = slow.fault(task, page, [to.0, from.0], pages, open);
+                    let no_room = full && to.0 == 1;
+                    let expected =
+                        slow.fault(task, page, [to.0, from.0], kind, [waited, no_room]);
                     prop_assert_eq!(verdict.migrate_to, expected.then_some(to));
                     if expected {
                         let migration =

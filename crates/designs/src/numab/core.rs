@@ -304,6 +304,10 @@ impl Core {
         let word = CpuPid::new(fault.cpu, fault.task).word();
         // In 2013 the kernel asks and signs the page at local faults as well.
         let wanted = self.should_migrate(cx, fault, last) && !local;
+        if fault.batch && !wanted {
+            // Not accounted before "mm, numa: Sanitize task_numa_fault() callsites" (July 2013).
+            return Verdict::new(word, None);
+        }
         if wanted && self.room_for(cx, fault.node, fault.pages) {
             self.tasks[fault.task].pending = Some(Pending { fault: *fault, last });
             return Verdict::new(word, Some(fault.node));

@@ -5,7 +5,7 @@
 //! systems, shared libraries, no access rights).
 
 use base::{MmId, Nanos, NodeMask, Pages, TaskId};
-use mm::{Mempolicy, ScanOutcome, ScanPlan, ScanRules, Stamp, Vma};
+use mm::{Mempolicy, Regions, ScanOutcome, ScanPlan, ScanRules, Stamp, Vma};
 
 use super::promote::time_word;
 use super::vma::{Answer, Look, VmaFilter, Vmas};
@@ -24,6 +24,8 @@ pub(crate) struct WalkKnobs {
     pub(crate) skip_local_if_single: bool,
     /// Nodes whose pages are left out: the fast tier, unless its placement is balanced too.
     pub(crate) skip_nodes: NodeMask,
+    /// Which base pages are marked 2 MiB at a time.
+    pub(crate) regions: Regions,
     /// Nodes whose pages keep the time of the scan: the slow tiers.
     pub(crate) stamp_nodes: NodeMask,
 }
@@ -159,6 +161,7 @@ impl Walk {
                 charge_steps: true,
                 skip_base_pages_on: skips_local.then(|| cx.node_of_task(self.task)),
                 skip_nodes: knobs.skip_nodes,
+                regions: knobs.regions,
                 stamp: (!knobs.stamp_nodes.is_empty())
                     .then(|| Stamp { nodes: knobs.stamp_nodes, word: time_word(cx.now) }),
                 ..ScanRules::default()

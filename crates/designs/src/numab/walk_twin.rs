@@ -244,6 +244,7 @@ proptest! {
     ) {
         let (mut world, mut slow, mm) = build(&layout, nr_tasks, filter);
         let knobs = WalkKnobs {
+            regions: mm::Regions::Never,
             filter,
             scan_delay: Nanos::from_ms(1000),
             scan_size: Pages(SCAN as u64),

@@ -263,6 +263,7 @@ impl Balancing {
             word: hinted.word,
             write,
             waited: false,
+            batch: false,
         };
         let now = Nanos(guest.now());
         let verdict = self.design.hint_fault(&mut self.view.cx(now), &fault);
