@@ -6,6 +6,8 @@ use super::*;
 use crate::testing::{NR_PAGES, World};
 use crate::{Design, NumaBalancing612, ScanRules};
 
+mod rules;
+
 /// The state of 6.12 with its defaults.
 fn core(world: &World) -> Core {
     let knobs = <NumaBalancing612 as Described>::Knobs::default();
