@@ -120,7 +120,7 @@ proptest! {
     fn what_goes_in_batches_goes_as_folio_by_folio(loads in loads(), setup in setup()) {
         // A design that counts charges sees each page. Without soft limits it changes nothing else.
         let designs = ["memory-protection", "soft-limit-tree"].map(|name| {
-            crate::hierarchy::HIERARCHIES.iter().position(|design| design.name == name)
+            crate::hierarchy::HIERARCHIES.iter().position(|design| design.about.name == name)
         });
         let guests = designs.map(|design| {
             let design = design.expect("a registered design");
