@@ -220,9 +220,6 @@ impl Guest {
             group.shmem += by;
         } else {
             group.anon += by;
-            if record.nr > 1 {
-                group.anon_huge += by;
-            }
         }
         if self.counts_charges {
             self.note_charges(memcg, self.node_of(folio), by.unsigned_abs());
@@ -261,12 +258,35 @@ impl Guest {
             let (first, nr) = (record.index as usize, record.nr as usize);
             mapping.ptes[first..first + nr].fill(pte::PRESENT | pte::HUGE);
             mapping.ptes[first] |= pte::YOUNG;
+            if record.mapped == 1 {
+                self.note_huge_mapping(folio, 1);
+            }
             self.log_mapped(vma, first as u32, folio);
             return;
         }
         let protected = if record.kind() == 1 && !write { pte::PROTECTED } else { 0 };
         mapping.ptes[index as usize] = pte::PRESENT | pte::YOUNG | protected;
         self.log_mapped(vma, index, folio);
+    }
+
+    /// Maps all pages of a huge page by entries of their own, each of them young.
+    pub(super) fn install_by_pages(&mut self, vma: usize, folio: u32, write: bool) {
+        let record = &mut self.folios[folio];
+        record.mapped += 1;
+        let (first, nr) = (record.index as usize, record.nr as usize);
+        let protected = if write { 0 } else { pte::PROTECTED };
+        let mapping = &mut self.vmas[vma];
+        mapping.ptes[first..first + nr].fill(pte::PRESENT | pte::YOUNG | protected);
+        mapping.region_young[first >> 9] = true;
+    }
+
+    /// Counts a huge page that some page table maps by one entry (`sign` 1), or none any more (-1):
+    /// what anon_thp is.
+    pub(super) fn note_huge_mapping(&mut self, folio: u32, sign: i64) {
+        let Folio { object, memcg, nr, .. } = self.folios[folio];
+        if !self.objects[object as usize].shmem {
+            self.memcgs[memcg as usize].anon_huge += sign * i64::from(nr);
+        }
     }
 
     fn note_store(&mut self, folio: u32, write: bool) {
@@ -297,7 +317,7 @@ impl Guest {
             }
             self.folios.set(folio, flag::DIRTY);
         }
-        if self.folios[folio].nr > 1 {
+        if self.vmas[vma].ptes[index as usize] & pte::HUGE != 0 {
             let first = self.folios[folio].index as usize;
             let ptes = &mut self.vmas[vma].ptes[first..first + HUGE];
             ptes.iter_mut().for_each(|entry| *entry &= !pte::PROTECTED);

@@ -48,8 +48,9 @@ impl Guest {
 
     /// Queues a folio whose write ended for the tail.
     pub(super) fn queue_rotation(&mut self, folio: u32) {
-        let busy = flag::DIRTY | flag::UNEVICTABLE;
-        if self.folios[folio].on == OFF || self.folios.has(folio, busy) {
+        // Of a page in the swap cache only its entries tell of a store since the write began.
+        let dirty = if self.folios.has(folio, flag::SWAPCACHE) { 0 } else { flag::DIRTY };
+        if self.folios[folio].on == OFF || self.folios.has(folio, dirty | flag::UNEVICTABLE) {
             return;
         }
         let cpu = self.cpu;

@@ -49,8 +49,13 @@ impl Engine for Mglru {
         let (max, min) = (lrugen.max_seq, lrugen.min_seq[kind]);
         let waiting = record.has(flag::RECLAIM) && record.has(flag::DIRTY | flag::WRITEBACK);
         let seq = if record.has(flag::ACTIVE) {
-            record.refs = 0;
-            record.flags &= !flag::REFERENCED;
+            // Anonymous pages keep what a refault gave them: on a recorded kernel each page that came
+            // back from swap met eviction as used four times. Of file pages recorded cases tell the
+            // opposite.
+            if kind == 1 {
+                record.refs = 0;
+                record.flags &= !flag::REFERENCED;
+            }
             max
         } else if (kind == 0 && !record.has(flag::SWAPCACHE)) || waiting {
             max - 1

@@ -340,12 +340,15 @@ impl Guest {
             }
             return;
         }
+        let mut was_huge = false;
         for place in 0..self.objects[object].vmas.len() {
             let vma = self.objects[object].vmas[place] as usize;
             let mapping = &mut self.vmas[vma];
             let end = (first + nr as usize).min(mapping.ptes.len());
             let pages = first.min(end)..end;
             let mut had = false;
+            let by_one = |entry: &u8| entry & pte::HUGE != 0;
+            was_huge |= mapping.ptes[pages.clone()].first().is_some_and(by_one);
             for entry in &mut mapping.ptes[pages.clone()] {
                 if *entry & pte::PRESENT != 0 {
                     *entry = 0;
@@ -359,9 +362,10 @@ impl Guest {
                     self.outside.log(Change::Unmapped { region, page });
                 }
             }
-            if had && nr > 1 {
-                self.vm[Stat::thp_split_pmd] += 1;
-            }
+        }
+        if was_huge {
+            self.vm[Stat::thp_split_pmd] += 1;
+            self.note_huge_mapping(folio, -1);
         }
     }
 }

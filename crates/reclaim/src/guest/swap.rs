@@ -276,9 +276,19 @@ impl Guest {
             self.free_swap_of(folio);
         } else if self.folios.has(folio, flag::SWAPCACHE) {
             let locked = self.vmas[vma].locked;
-            if write || locked || self.swap_full(folio) {
+            let wanted = write || locked || self.swap_full(folio);
+            // A page that is being written keeps its slot.
+            if wanted && !self.folios.has(folio, flag::WRITEBACK) {
                 self.free_swap_of(folio);
             }
+        }
+        // A huge page went out by its pages' entries, and comes back by them.
+        if self.folios[folio].nr > 1 && !self.outside.attached {
+            self.install_by_pages(vma, folio, write);
+            if write {
+                self.folios.set(folio, flag::DIRTY);
+            }
+            return;
         }
         self.install(vma, index, folio, write);
         if write {

@@ -11,14 +11,16 @@ impl Guest {
     /// Clears the accessed bits of all mappings of a folio and counts those that were set; those of
     /// processes outside the reclaimed group neither count nor change.
     pub(super) fn take_young(&mut self, folio: u32, target: u16) -> u32 {
-        let Folio { object, index, mapped, .. } = self.folios[folio];
+        let Folio { object, index, mapped, nr, .. } = self.folios[folio];
         if mapped == 0 {
             return 0;
         }
         let mut young = 0;
         for place in 0..self.objects[object as usize].vmas.len() {
             let vma = self.objects[object as usize].vmas[place] as usize;
-            young += u32::from(self.clear_young_for(target, vma, index as usize));
+            for page in index..index + u32::from(nr) {
+                young += u32::from(self.clear_young_for(target, vma, page as usize));
+            }
         }
         young
     }
@@ -40,7 +42,8 @@ impl Guest {
             let of = self.folios[first].object;
             let object = &self.objects[of as usize];
             let executable = object.executable;
-            let [vma] = object.vmas[..] else {
+            let single = object.vmas.len() == 1 && self.folios[first].nr == 1;
+            let ([vma], true) = (&object.vmas[..], single) else {
                 if wanted(&self.folios[first]) {
                     let young = self.take_young(first, target);
                     each(place, &mut self.folios[first], young, executable);
@@ -49,6 +52,7 @@ impl Guest {
                 continue;
             };
             let (pages, leaves) = (&object.pages[..], &object.leaves[..]);
+            let vma = *vma;
             let mapping = &mut self.vmas[vma as usize];
             let inside = target == 0
                 || target == mapping.memcg
@@ -58,7 +62,7 @@ impl Guest {
             let lent = self.outside.lent(vma as usize);
             for folio in &batch[place..] {
                 let record = &mut self.folios[*folio];
-                if record.object != of {
+                if record.object != of || record.nr > 1 {
                     break;
                 }
                 let index = record.index as usize;

@@ -154,7 +154,9 @@ fn walk_region(
     if !mapping.has_table[region] || mapping.locked || mapping.random {
         return;
     }
-    if !forced {
+    // What one entry maps is looked at in any case; the filter is of page tables.
+    let is_huge = mapping.ptes[region * 512] & pte::HUGE != 0;
+    if !forced && !is_huge {
         if guest.knobs.lru_gen & 4 != 0
             && !guest.outside.attached
             && !std::mem::take(&mut guest.vmas[vma].region_young[region])
@@ -170,7 +172,8 @@ fn walk_region(
     let first = region * 512;
     let last = (first + 512).min(guest.vmas[vma].ptes.len());
     let object = guest.vmas[vma].object as usize;
-    guest.now += guest.config.costs.pte_ns * (last - first) as u64;
+    let entries = if is_huge { 1 } else { last - first };
+    guest.now += guest.config.costs.pte_ns * entries as u64;
     let mut young = 0;
     let mut from = first;
     while let Some(index) = guest.next_young(vma, from..last) {
@@ -187,7 +190,7 @@ fn walk_region(
         young += 1;
         promote(guest, lruvec, folio, to);
     }
-    if young * 8 >= last - first {
+    if young * 8 >= last - first && !is_huge {
         filter_add(guest, lruvec, seq + 1, number);
     }
 }
@@ -213,13 +216,14 @@ pub(super) fn look_around(guest: &mut Guest, folio: u32, target: u16) -> u32 {
     let mut referenced = 0;
     for place in 0..guest.objects[object].vmas.len() {
         let vma = guest.objects[object].vmas[place] as usize;
-        if !guest.clear_young_for(target, vma, index) {
-            continue;
-        }
-        let entry = guest.vmas[vma].ptes[index];
-        referenced += 1;
-        if entry & pte::HUGE == 0 {
-            neighbours(guest, lruvec, vma, index);
+        for page in index..index + usize::from(guest.folios[folio].nr) {
+            if !guest.clear_young_for(target, vma, page) {
+                continue;
+            }
+            referenced += 1;
+            if guest.vmas[vma].ptes[page] & pte::HUGE == 0 {
+                neighbours(guest, lruvec, vma, page);
+            }
         }
     }
     referenced
@@ -295,7 +299,9 @@ fn neighbours(guest: &mut Guest, lruvec: usize, vma: usize, index: usize) {
         } else if generation == OFF {
             guest.folios.set(other, flag::REFERENCED);
         } else if generation as usize != to {
-            guest.folios[other].refs = 0;
+            if guest.folios.kind(other) == 1 {
+                guest.folios[other].refs = 0;
+            }
             guest.queue_activation(other);
         }
     }

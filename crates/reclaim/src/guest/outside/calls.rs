@@ -89,6 +89,9 @@ impl Guest {
         );
         let (nr, mapped) = (u32::from(self.folios[folio].nr), self.folios[folio].mapped);
         self.lru_remove(folio);
+        if mapped > 0 {
+            self.note_huge_mapping(folio, -1);
+        }
         self.note_resident(folio, -i64::from(nr));
         self.folios[folio].nr = 1;
         self.note_resident(folio, 1);

@@ -126,3 +126,35 @@ fn walks_leave_the_accessed_bits_of_locked_mappings() {
     let entries = &guest.vmas[locked as usize].ptes;
     assert!(entries.iter().all(|entry| entry & super::state::pte::YOUNG != 0));
 }
+
+#[test]
+fn a_huge_page_that_is_wanted_while_it_is_written_comes_back_by_its_pages() {
+    for lru_gen in [0, 7] {
+        let knobs = Knobs { swappiness: 60, lru_gen, ..Knobs::default() };
+        let device =
+            SwapDevice { pages: 20_000, latency_ns: Some(50_000_000), ..SwapDevice::default() };
+        let mut guest = Guest::new(config(&[1], &[(0, 1, 60_000)]), knobs, device);
+        let a = guest.add_group(&group("a", 2000));
+        let process = guest.add_process(a);
+        let region = guest.add_region(process, &Backing::Anon, 512, Policy::Default, 0, true);
+        guest.touch(0, region, 0, true);
+        assert_eq!(guest.gauge(a, Gauge::AnonThp), 512, "engine {lru_gen}");
+        guest.advise(0, region, Advice::PageOut);
+        let vm = guest.vmstat();
+        assert_eq!((vm[Stat::thp_swpout], vm[Stat::thp_split_pmd]), (1, 1));
+        assert_eq!(guest.gauge(a, Gauge::AnonThp), 0);
+        let faults = vm[Stat::pgfault];
+        (0..512).for_each(|page| guest.touch(0, region, page, true));
+        assert_eq!(guest.vmstat()[Stat::pgfault], faults + 1, "one fault maps all of it");
+        assert_eq!(guest.gauge(a, Gauge::AnonThp), 0, "by 512 entries");
+        assert_eq!(guest.gauge(a, Gauge::SwapCurrent), 512, "slots that are being written stay");
+        check(&mut guest);
+        let activated = guest.vmstat()[Stat::pgactivate];
+        guest.advance(guest.now() + 100_000_000);
+        // A limit below what there is makes reclaim look at it: it is young in more than one entry.
+        let other = guest.add_region(process, &Backing::Anon, 1600, Policy::Default, 0, false);
+        (0..1600).for_each(|page| guest.touch(0, other, page, true));
+        assert!(guest.vmstat()[Stat::pgactivate] - activated >= 512, "engine {lru_gen}");
+        check(&mut guest);
+    }
+}
