@@ -105,6 +105,7 @@ impl Guest {
             self.count(memcg, Stat::pgmajfault, 1);
             self.now += self.config.costs.major_ns;
             if let Some(folio) = self.read_around(memcg, vma, index) {
+                self.wait_for_read(folio);
                 self.install(vma, index, folio, write);
                 self.note_store(folio, write);
             }
@@ -379,6 +380,9 @@ impl Guest {
                 return;
             };
             folio = read;
+            if !write {
+                self.wait_for_read(folio);
+            }
         }
         if self.objects[object as usize].last_read != index || write {
             let engine = self.engine;

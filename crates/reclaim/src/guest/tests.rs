@@ -6,6 +6,7 @@ use super::*;
 use crate::hierarchy::{Design, SoftOwn, knobs};
 
 mod beside;
+mod dirty;
 mod swapping;
 mod touches;
 

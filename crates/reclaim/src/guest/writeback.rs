@@ -2,13 +2,16 @@
 //!
 //! A simple form of Linux's: the flusher writes while more than the background limit is dirty, when
 //! pages are old, or when reclaim met nothing but dirty pages; a writer waits at the hard limits of
-//! the machine, and at its group's by statistics that may be two seconds old. Left out: rate
-//! estimates and positional feedback of `balance_dirty_pages`.
+//! the machine, and at its group's by statistics that may be two seconds old. Where a file begins as
+//! a hole, ext4 gives pages their blocks when it writes them, one extent at a time, and the pages of
+//! an extent end their write together, when its blocks are marked as written; later writes of these
+//! pages end one by one. Left out: rate estimates and positional feedback of `balance_dirty_pages`,
+//! the CPU time of the flusher, and which group's flusher has the file.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use super::stat::Stat;
-use super::state::{Guest, NONE, flag, pte};
+use super::state::{Folio, Guest, NONE, flag, pte};
 
 /// A throttled disk's tick, ns.
 const TICK_NS: u64 = 20_000_000;
@@ -16,6 +19,18 @@ const TICK_NS: u64 = 20_000_000;
 const REQUEST_PAGES: u64 = 32;
 /// How long a held writer sleeps before it looks again, ns.
 const PAUSE_NS: u64 = 10_000_000;
+/// Pages of an extent at most: what ext4 maps at once.
+const EXTENT_PAGES: usize = 2048;
+/// A tick of the clock, ns.
+const JIFFY_NS: u64 = 4_000_000;
+/// Longest pause, jiffies (200 ms).
+const MAX_PAUSE: u64 = 50;
+/// What the kernel takes a disk for before it has measured it, pages a second (100 MB/s).
+const INITIAL_BANDWIDTH: u64 = 25_600;
+/// Parts of a second that pauses are counted in: 250 ticks / 8, up to a power of two.
+const PAUSE_SHARE: u64 = 32;
+/// Dirty pages of a group that its writer need not wait for: what counters per CPU may be off by.
+const STAT_ERROR: u64 = 8;
 /// Longest that a writer is held at once, ns.
 const MAX_HELD_NS: u64 = 60_000_000_000;
 
@@ -38,6 +53,8 @@ pub struct DirtyKnobs {
     pub disk_mbps: u64,
     /// Requests that the disk takes at once.
     pub disk_depth: u64,
+    /// Files begin as holes, whose pages get blocks when they are written.
+    pub delayed_allocation: bool,
 }
 
 /// Dirty file pages in order of their dirtying, and what the disk has.
@@ -45,7 +62,11 @@ pub struct DirtyKnobs {
 pub(super) struct Dirty {
     pub(super) knobs: DirtyKnobs,
     queue: VecDeque<(u32, u64)>,
-    in_flight: VecDeque<u32>,
+    in_flight: VecDeque<Write>,
+    /// Written pages of an extent that is not written yet.
+    ended: Vec<u32>,
+    /// Pages that have blocks, by object and index.
+    allocated: BTreeSet<(u32, u32)>,
     next_tick: u64,
     next_wake: u64,
     /// Writes everything dirtied up to then.
@@ -53,6 +74,14 @@ pub(super) struct Dirty {
     over_background: bool,
     pub(super) nr_dirty: i64,
     pub(super) nr_writeback: i64,
+}
+
+/// A page that the disk has.
+#[derive(Clone, Copy, Debug)]
+struct Write {
+    folio: u32,
+    /// Its write ends with the one behind it.
+    is_inner: bool,
 }
 
 impl Guest {
@@ -167,9 +196,7 @@ impl Guest {
         self.dirty.over_background = self.dirty.nr_dirty.max(0) as u64 > background || group_dirty;
         self.dispatch();
         if knobs.disk_mbps == 0 {
-            while let Some(folio) = self.dirty.in_flight.pop_front() {
-                self.end_write(folio);
-            }
+            while self.end_disk_write() {}
             return;
         }
         if self.dirty.next_tick + 50 * TICK_NS < self.now && self.dirty.in_flight.is_empty() {
@@ -181,11 +208,23 @@ impl Guest {
         while self.dirty.next_tick <= self.now {
             self.dirty.next_tick += TICK_NS;
             for _ in 0..pages {
-                let Some(folio) = self.dirty.in_flight.pop_front() else { break };
-                self.end_write(folio);
+                if !self.end_disk_write() {
+                    break;
+                }
             }
             self.dispatch();
         }
+    }
+
+    /// The disk is done with a page; false if it has none.
+    fn end_disk_write(&mut self) -> bool {
+        let Some(write) = self.dirty.in_flight.pop_front() else { return false };
+        self.dirty.ended.push(write.folio);
+        if !write.is_inner {
+            let ended = std::mem::take(&mut self.dirty.ended);
+            ended.iter().for_each(|folio| self.end_write(*folio));
+        }
+        true
     }
 
     /// Hands dirty pages to the disk while the flusher has reason to and the disk has room.
@@ -206,23 +245,61 @@ impl Guest {
                 self.dirty.queue.push_back((folio, dirtied));
                 break;
             }
-            self.start_write(folio);
+            if !self.start_extent(folio) {
+                self.start_write(folio, false);
+            }
         }
     }
 
-    fn start_write(&mut self, folio: u32) {
+    /// Writes a page without blocks, and the dirty ones behind it that have none either.
+    fn start_extent(&mut self, first: u32) -> bool {
+        let (object, from) = (self.folios[first].object, self.folios[first].index);
+        if !self.dirty.knobs.delayed_allocation || self.dirty.allocated.contains(&(object, from)) {
+            return false;
+        }
+        let pages = &self.objects[object as usize].pages[from as usize..];
+        let extent: Vec<u32> = pages
+            .iter()
+            .zip(from..)
+            .take(EXTENT_PAGES)
+            .map(|(page, index)| (page.folio(), index))
+            .take_while(|(folio, index)| {
+                *folio != NONE
+                    && self.folios.has(*folio, flag::DIRTY)
+                    && !self.folios.has(*folio, flag::WRITEBACK)
+                    && !self.dirty.allocated.contains(&(object, *index))
+            })
+            .map(|(folio, _)| folio)
+            .collect();
+        let last = extent.len().saturating_sub(1);
+        for (place, folio) in extent.into_iter().enumerate() {
+            self.dirty.allocated.insert((object, from + place as u32));
+            self.start_write(folio, place < last);
+        }
+        true
+    }
+
+    fn start_write(&mut self, folio: u32, is_inner: bool) {
         self.clean_page(folio);
         self.folios.set(folio, flag::WRITEBACK);
         self.note_writeback(folio, 1);
         self.protect_all(folio);
-        self.dirty.in_flight.push_back(folio);
+        self.dirty.in_flight.push_back(Write { folio, is_inner });
     }
 
     /// Forgets a write under way of a page that is freed.
     pub(super) fn forget_write(&mut self, folio: u32) {
         if self.folios.take(folio, flag::WRITEBACK) {
             self.note_writeback(folio, -1);
-            self.dirty.in_flight.retain(|other| *other != folio);
+            let in_flight = &mut self.dirty.in_flight;
+            if let Some(place) = in_flight.iter().position(|write| write.folio == folio) {
+                let gone = in_flight.remove(place);
+                let ends = gone.is_some_and(|write| !write.is_inner);
+                if let Some(before) = place.checked_sub(1).and_then(|at| in_flight.get_mut(at)) {
+                    before.is_inner &= !ends;
+                }
+            }
+            self.dirty.ended.retain(|other| *other != folio);
         }
     }
 
@@ -248,13 +325,44 @@ impl Guest {
         loop {
             let (_, limit) = self.limits();
             let all = (self.dirty.nr_dirty + self.dirty.nr_writeback).max(0) as u64;
-            if (all < limit && !self.group_over(memcg, knobs.ratio)) || held >= MAX_HELD_NS {
+            let over = self.group_over(memcg, knobs.ratio);
+            if (all < limit && !over) || held >= MAX_HELD_NS {
                 return;
             }
-            held += PAUSE_NS;
-            self.sleep(PAUSE_NS);
+            let group = &self.memcgs[memcg as usize];
+            let of_group = (group.dirty + group.writeback).max(0) as u64;
+            let pause = if over { self.group_pause(of_group) } else { PAUSE_NS };
+            held += pause;
+            self.sleep(pause);
             self.flush_if_due();
             self.finish_writes();
+            // Nothing is left to wait for: the group is over its limit by old statistics only.
+            if over && all < limit && of_group <= STAT_ERROR {
+                return;
+            }
+        }
+    }
+
+    /// How long a writer of a group over its limit sleeps, ns: an eighth of the time that the disk takes
+    /// for the group's dirty pages, in jiffies; the timer fires with the tick after the last one.
+    pub(super) fn group_pause(&self, of_group: u64) -> u64 {
+        let disk = self.dirty.knobs.disk_mbps;
+        let pages_per_s = if disk == 0 { INITIAL_BANDWIDTH } else { disk << 8 };
+        let jiffies = of_group / (1 + pages_per_s / PAUSE_SHARE) + 1;
+        let tick = (self.now / JIFFY_NS + 1) * JIFFY_NS;
+        tick + jiffies.min(MAX_PAUSE) * JIFFY_NS - self.now
+    }
+
+    /// Waits for a page of a file to be read from the disk: behind the writes of the present tick, if
+    /// there are any.
+    pub(super) fn wait_for_read(&mut self, folio: u32) {
+        let Folio { object, index, .. } = self.folios[folio];
+        let is_busy = self.dirty.knobs.disk_mbps > 0 && !self.dirty.in_flight.is_empty();
+        if is_busy && self.dirty.allocated.contains(&(object, index)) {
+            self.folios.set(folio, flag::LOCKED);
+            self.sleep(self.dirty.next_tick.saturating_sub(self.now));
+            self.finish_writes();
+            self.folios.clear(folio, flag::LOCKED);
         }
     }
 

@@ -272,6 +272,7 @@ pub(super) fn dirty_of(case: &Case, knobs: &[(String, String)]) -> DirtyKnobs {
         interval_ns: number("vm/dirty_writeback_centisecs", 500) * 10_000_000,
         disk_mbps: disk.map_or(0, |disk| disk.mbps),
         disk_depth: disk.map_or(128, |disk| disk.depth),
+        delayed_allocation: disk.is_some_and(|disk| disk.fs),
     }
 }
 
