@@ -143,7 +143,12 @@ impl Guest {
     fn switch_back(&mut self, kept: Kept) {
         self.kswapd_runs = false;
         self.send_plugged();
+        let same = self.cpu == kept.cpu;
         (self.cpu, self.task, self.current_proc) = (kept.cpu, kept.task, kept.current_proc);
+        if same && let Some(proc) = self.procs.get_mut(kept.current_proc) {
+            // A CPU that turns to a process makes its page tables worth a walk.
+            proc.used = true;
+        }
         (self.in_fault, self.walk_exists) = (kept.in_fault, kept.walk_exists);
         (self.reads_cache, self.plug) = (kept.reads_cache, kept.plug);
     }
@@ -196,6 +201,11 @@ impl Guest {
     /// How many tasks share a CPU, besides kswapd; one unless said otherwise.
     pub fn set_tasks(&mut self, cpu: usize, tasks: usize) {
         self.cpus[cpu].tasks = tasks as u64;
+    }
+
+    /// Whether some node's kswapd has work to do.
+    pub fn kswapd_is_awake(&self) -> bool {
+        (0..self.nr_nodes()).any(|node| self.kswapd_is_due(node))
     }
 
     /// A task goes on on a CPU: what is due by the clock is done first.

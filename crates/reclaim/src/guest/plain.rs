@@ -100,7 +100,8 @@ impl Guest {
             self.charge_swap(first.memcg, evicted);
             outcome.written += evicted;
         }
-        self.now += self.config.costs.scan_ns * done as u64;
+        let costs = &self.config.costs;
+        self.now += costs.scan_ns * evicted + costs.keep_ns * (done as u64 - evicted);
         outcome.freed += evicted;
         outcome.evicted += evicted;
         outcome.unsettled.pages[KIND] += evicted as i64;

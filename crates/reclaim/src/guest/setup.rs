@@ -53,8 +53,10 @@ pub struct Costs {
     pub read_ns: u64,
     /// More if it is not resident.
     pub read_miss_ns: u64,
-    /// Reclaim looks at a page.
+    /// Reclaim looks at a page and takes it.
     pub scan_ns: u64,
+    /// Reclaim looks at a page that stays.
+    pub keep_ns: u64,
     /// Reclaim starts the write of a page.
     pub swap_write_ns: u64,
     /// More for an accessed page that a walk of page tables meets.

@@ -83,10 +83,13 @@ impl Guest {
                 let Some((folio, left)) = look.split_first() else { break };
                 let (verdict, left_verdicts) = verdicts.split_first().unwrap_or((&None, &[]));
                 (look, verdicts) = (left, left_verdicts);
-                self.now += self.config.costs.scan_ns;
+                self.now += self.config.costs.keep_ns;
                 self.end_due_writes();
                 let verdict =
                     verdict.unwrap_or_else(|| self.look_at(engine, control, *folio, &mut outcome));
+                if !matches!(verdict, Verdict::Keep | Verdict::Activate) {
+                    self.now += self.config.costs.scan_ns.saturating_sub(self.config.costs.keep_ns);
+                }
                 match verdict {
                     Verdict::Keep => {}
                     Verdict::Activate => self.activate_isolated(*folio),

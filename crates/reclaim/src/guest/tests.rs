@@ -32,6 +32,7 @@ pub(super) fn config(cpus: &[usize], zones: &[(usize, usize, u64)]) -> Config {
             huge_ns: 1_920_000,
             major_ns: 30_000,
             scan_ns: 5_000,
+            keep_ns: 5_000,
             ..Costs::default()
         },
         start_ns: 0,

@@ -214,6 +214,7 @@ fn config_of(machine: &Machine) -> Config {
         costs: Costs {
             swap_in_ns: costs.swap_io.0,
             scan_ns: costs.reclaim_scan.0,
+            keep_ns: costs.reclaim_scan.0,
             swap_write_ns: costs.swap_io.0,
             pte_ns: costs.pte_scan.0,
             ..Costs::default()

@@ -128,6 +128,20 @@ impl Balancing {
         }
     }
 
+    /// Charges interrupts to a task of the workload that shares a CPU with whoever caused them.
+    pub(super) fn charge_interrupts(&mut self, cpu: usize, ns: u64) {
+        let cpu = CpuId(cpu as u16);
+        let runnable = |state| matches!(state, TaskState::Running | TaskState::Queued);
+        for (index, task) in self.view.tasks.iter_mut().enumerate() {
+            let id = TaskId::from_idx(index);
+            let here = runnable(self.view.sched.state(id)) && self.view.sched.cpu_of(id) == cpu;
+            if here && task.mm.is_some() {
+                task.cpu_time += Nanos(ns);
+                return;
+            }
+        }
+    }
+
     /// The task whose turn it is, and its CPU, after the CPU's tick; `None` when all are idle.
     pub(super) fn next(&mut self, guest: &Guest) -> Option<(TaskId, usize)> {
         let now = guest.now();
@@ -216,8 +230,10 @@ impl Balancing {
         self.view.refresh(guest, &plan);
         let outcome = self.view.memory.scan(&plan);
         let updated = outcome.updated + outcome.huge_updated;
-        let entries = outcome.entries.saturating_sub(self.view.absent(&plan, outcome.next));
-        let walked_ns = self.costs.scan_entry_ns * entries;
+        let (absent, marked) = self.view.absent_and_marked(&plan, outcome.next);
+        let before = marked.saturating_sub(outcome.updated_pages().0);
+        let looked_at = outcome.entries.saturating_sub(absent + before);
+        let walked_ns = self.costs.scan_entry_ns * looked_at + self.costs.scan_marked_ns * before;
         let left_ns = extra_ns + walked_ns + self.costs.scan_update_ns * updated;
         let began = self.view.tasks[task].cpu_time;
         self.walks[task.idx()] = Some(Walk { plan, outcome, left_ns, began });

@@ -14,8 +14,6 @@ use super::tables::MachineRow;
 
 /// A thread's turn on the emulator, ns.
 pub(super) const SLICE_NS: u64 = 4_000_000;
-/// What printing all counters takes, in ns at shift 2.
-const SNAPSHOT_NS: u64 = 50_000_000;
 /// Pages of the program itself that its group pays for at start, and with the first snapshot.
 pub(super) const PROGRAM_PAGES: u32 = 5;
 pub(super) const SNAPSHOT_PAGES: u32 = 3;
@@ -119,6 +117,8 @@ pub(super) struct Replay<'a> {
     observer_turn: u64,
     /// What is left of the system's own work after boot, ns.
     pub(super) boot_ns: u64,
+    /// What printing all counters takes.
+    pub(super) snapshot_ns: u64,
 }
 
 impl<'a> Replay<'a> {
@@ -156,7 +156,8 @@ impl<'a> Replay<'a> {
             balancing: None,
             observer: (u64::MAX, 0),
             observer_turn: 0,
-            boot_ns: setup::boot_ns(case),
+            boot_ns: setup::boot_ns(case, knobs),
+            snapshot_ns: setup::snapshot_ns(case, knobs),
         };
         replay.snapshot("start");
         replay.read_metadata();
@@ -233,7 +234,15 @@ impl<'a> Replay<'a> {
 
     /// Lets a thread run for its turn.
     fn slice(&mut self, index: usize) {
-        self.slice_until(index, self.guest.now() + SLICE_NS);
+        self.slice_until(index, self.end_of_turn());
+    }
+
+    /// When a turn that begins now ends: at the tick, if a kswapd waits there for the CPU. A task that
+    /// takes no faults can lose its CPU nowhere else.
+    pub(super) fn end_of_turn(&self) -> u64 {
+        let now = self.guest.now();
+        let begun = if self.guest.kswapd_is_awake() { now - now % SLICE_NS } else { now };
+        begun + SLICE_NS
     }
 
     /// Lets a thread run up to a time, or until it waits.
@@ -351,11 +360,7 @@ impl<'a> Replay<'a> {
             }
         }
         self.snapshot(label);
-        self.guest.work(cpu, self.snapshot_ns());
-    }
-
-    pub(super) fn snapshot_ns(&self) -> u64 {
-        (SNAPSHOT_NS << self.case.guest.shift) >> 2
+        self.guest.work(cpu, self.snapshot_ns);
     }
 
     fn touch(&mut self, index: usize, touch: &Touch, end: u64) -> bool {

@@ -197,6 +197,22 @@ fn demotion_begins_while_memory_is_first_touched() {
     assert_eq!(value("pgdemote_kswapd"), value("pgsteal_kswapd"));
 }
 
+/// Half of the machine goes to the system's own work for its first three seconds, but not where the
+/// recorder has waited for its end.
+#[test]
+fn first_touches_take_longer_while_the_system_is_still_busy_with_itself() {
+    let text = "# guest: nodes=2 mib=192,384 cpus=1,0 dist=20 shift=3 hmat=1\n\
+        sys /proc/sys/kernel/numa_balancing 2\n\
+        proc p\n region m kind=anon pages=20000\n thread cpu=0\n  touch m pat=seq op=w count=20000\n  snap placed\n end\nend\n";
+    let case = parse("made-up", text).unwrap();
+    let mut tables = load_tables(&folder()).unwrap();
+    let ms = |tables: &Tables| value(&predict(&case, tables), "step1", "step:m.ms");
+    let busy = ms(&tables);
+    tables.knobs.push((String::from("recorder/rest_ms"), String::from("3000")));
+    let rested = ms(&tables);
+    assert!(rested > 1200.0 && (1.8..2.1).contains(&(busy / rested)), "{busy} and {rested} ms");
+}
+
 fn predicted(text: &str) -> Vec<Prediction> {
     let case = parse("made-up", text).unwrap();
     predict(&case, &load_tables(&folder()).unwrap())

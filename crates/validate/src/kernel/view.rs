@@ -205,11 +205,12 @@ impl View {
         }
     }
 
-    /// Pages of a walk that were not there: cheap for it.
-    pub(super) fn absent(&self, plan: &ScanPlan, end: u32) -> u64 {
+    /// Pages of a walk that were not there, and those that were marked, by the walk or before it.
+    pub(super) fn absent_and_marked(&self, plan: &ScanPlan, end: u32) -> (u64, u64) {
         let ptes = &self.memory.spaces[plan.mm].ptes;
         let walked = ptes.get(plan.start as usize..end as usize).unwrap_or_default();
-        walked.iter().filter(|pte| **pte == Pte::ABSENT).count() as u64
+        let count = |is: fn(&Pte) -> bool| walked.iter().filter(|pte| is(pte)).count() as u64;
+        (count(|pte| *pte == Pte::ABSENT), count(|pte| pte.has(Pte::PROTNONE)))
     }
 
     /// Marks the entries of the guest that a walk has marked here.

@@ -16,6 +16,7 @@ fn costs() -> Costs {
         read_ns: 1000,
         read_miss_ns: 5_000_000,
         scan_ns: 100,
+        keep_ns: 100,
         swap_write_ns: 10_000,
         ..Costs::default()
     }

@@ -58,6 +58,21 @@ fn a_task_that_was_just_picked_goes_on_to_the_tick() {
     assert!(guest.kswapd_ns(0) > 0, "from the tick on it has the CPU");
 }
 
+/// A walk of page tables takes in a process that a CPU has turned to since the last one, even if it
+/// took no fault.
+#[test]
+fn a_process_whose_cpu_kswapd_had_counts_as_having_run() {
+    let (mut guest, region) = streaming(&[(1, 40_000)]);
+    read_until_kswapd_wakes(&mut guest, region, 0);
+    guest.zones[0].marks[2] = 30_000;
+    guest.wake_kswapd(0, 1);
+    guest.procs.iter_mut().for_each(|process| process.used = false);
+    let had = guest.kswapd_ns(0);
+    guest.work(0, 20 * MS);
+    assert!(guest.kswapd_ns(0) > had && guest.procs[0].used);
+    check(&mut guest);
+}
+
 #[test]
 fn kswapd_and_a_task_that_both_go_on_take_turns() {
     let (mut guest, region) = streaming(&[(1, 120_000)]);
