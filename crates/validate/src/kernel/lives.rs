@@ -123,7 +123,9 @@ impl Replay<'_> {
         let mut generator = Pages::new(touch, pages);
         let end = self.guest.now() + touch.ms * 1_000_000;
         let mut done = 0_u64;
-        while !self.guest.is_dead(child) {
+        // A parent that was killed meanwhile has given up what the child would look at.
+        let own = self.procs[self.threads[index].proc].id;
+        while !self.guest.is_dead(child) && !self.guest.is_dead(own) {
             let late = touch.count.is_none()
                 && done.is_multiple_of(CLOCK_DISTANCE)
                 && self.guest.now() >= end;
@@ -138,7 +140,7 @@ impl Replay<'_> {
             }
             done += 1;
         }
-        if !self.guest.is_dead(child) {
+        if !self.guest.is_dead(child) && !self.guest.is_dead(own) {
             self.snap(index, label);
             self.guest.exit(cpu, child);
         }
