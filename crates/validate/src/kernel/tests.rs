@@ -268,7 +268,7 @@ fn every_statement_of_the_language_is_replayed() {
             [0, 60, 100, 200][number],
             disks[number % 2]
         );
-        let body = "cgroup a max=6291456 high=6000000 swapmax=4194304\ncgroup a/b low=1048576 min=524288\n\
+        let body = "cgroup a max=6291456 high=6000000 swapmax=8388608\ncgroup a/b low=1048576 min=524288\n\
             proc p cgroup=a/b thp=1 tlbflush=512\n region m kind=anon pages=1500\n region s kind=shmem pages=300 path=/shm/s\n \
             region f kind=file pages=900 path=/data/f policy=interleave:3\n region i kind=io pages=900 path=/data/f\n \
             thread cpu=0\n  touch m pat=seq op=w count=1500 pace=100:500\n  touch f pat=zipf theta=0.75 seed=3 op=r count=2000 watch=64\n  \
@@ -279,7 +279,7 @@ fn every_statement_of_the_language_is_replayed() {
             files /data/e count=300\n  statfiles /data/e count=300\n  join a\n  where m\n  advise m dontneed\n  snap two\n end\n \
             thread cpu=any\n  sleep 50\n  cpu 0-1\n  barrier 1 2\n  touch s pat=seq op=w count=300\n end\nend\n\
             proc q after=p\n region f kind=file pages=900 path=/data/f policy=many:2\n thread cpu=1\n  touch f op=r count=900\n  snap three\n end\nend\n";
-        // Without swap all has to fit.
+        // Without swap all has to fit; with it, dirty file pages must not be all that can go.
         let body =
             if swap.is_empty() { body.replace("6291456", "25165824") } else { body.to_owned() };
         let rows = predicted(&format!("{head}{body}"));
