@@ -5,7 +5,8 @@
 //!
 //! Modelled: scans by the running task; private and shared faults told apart by the CPU and task of
 //! the last one, averaged over scans ("numa, mm, sched: Implement last-CPU+PID hash tracking" and "numa,
-//! sched: Improve staggered convergence", 2012-12-07); two-stage filter for pages of private tasks, pages of shared ones dealt out to the nodes
+//! sched: Improve staggered convergence", 2012-12-07, which also set the settle count, 2 until then,
+//! to 0); two-stage filter for pages of private tasks, pages of shared ones dealt out to the nodes
 //! of their process ("sched, numa, mm: Interleave shared tasks", 2012-11-22); private tasks spread over
 //! idle CPUs, groups of shared ones spread and compressed ("sched: Introduce directed NUMA
 //! convergence", 2012-12-02); the same choice twice before a move; the back-off of the scan period,

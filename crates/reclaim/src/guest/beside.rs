@@ -10,7 +10,7 @@
 use super::state::Guest;
 
 /// Time between ticks, ns.
-const TICK_NS: u64 = 4_000_000;
+pub(super) const TICK_NS: u64 = 4_000_000;
 /// What a task runs at least once it was picked, on a machine of one CPU, ns.
 const SLICE_NS: u64 = 700_000;
 

@@ -10,6 +10,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use super::beside::TICK_NS as JIFFY_NS;
 use super::stat::Stat;
 use super::state::{Folio, Guest, NONE, flag, pte};
 
@@ -21,8 +22,6 @@ const REQUEST_PAGES: u64 = 32;
 const PAUSE_NS: u64 = 10_000_000;
 /// Pages of an extent at most: what ext4 maps at once.
 const EXTENT_PAGES: usize = 2048;
-/// A tick of the clock, ns.
-const JIFFY_NS: u64 = 4_000_000;
 /// Longest pause, jiffies (200 ms).
 const MAX_PAUSE: u64 = 50;
 /// What the kernel takes a disk for before it has measured it, pages a second (100 MB/s).
