@@ -153,6 +153,8 @@ impl Described for Autonuma28 {
 }
 
 impl Design for Autonuma28 {
+    type State = Self;
+
     fn new(knobs: Knobs, machine: &Machine) -> Self {
         let interval = knobs.sched_autonuma_balance_interval_millisecs;
         Self {

@@ -170,6 +170,8 @@ impl Described for AutonumaAlpha {
 }
 
 impl Design for AutonumaAlpha {
+    type State = Self;
+
     fn new(knobs: Knobs, machine: &Machine) -> Self {
         let batch = knobs.pages_to_migrate.pages_ceil();
         Self {

@@ -233,6 +233,8 @@ impl Described for BalanceNuma {
 }
 
 impl Design for BalanceNuma {
+    type State = Self;
+
     fn new(knobs: Knobs, machine: &topology::Machine) -> Self {
         let jiffy = Nanos(1_000_000_000 / u64::from(machine.kernel.hz));
         let nr_nodes = machine.nodes.len();

@@ -73,6 +73,8 @@ impl Described for Bind {
 }
 
 impl Design for Bind {
+    type State = Self;
+
     fn new(_knobs: NoKnobs, machine: &topology::Machine) -> Self {
         let cpu_nodes: Vec<NodeId> = machine.cpu_nodes().iter().collect();
         let cpus_per_node =

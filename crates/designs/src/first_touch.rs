@@ -22,6 +22,8 @@ impl Described for FirstTouch {
 }
 
 impl Design for FirstTouch {
+    type State = Self;
+
     fn new(_knobs: NoKnobs, _machine: &topology::Machine) -> Self {
         Self
     }

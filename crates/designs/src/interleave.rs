@@ -32,6 +32,8 @@ impl Described for Interleave {
 }
 
 impl Design for Interleave {
+    type State = Self;
+
     fn new(_knobs: NoKnobs, machine: &topology::Machine) -> Self {
         Self { nodes: machine.memory_nodes() }
     }

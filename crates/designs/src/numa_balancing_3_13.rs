@@ -53,11 +53,9 @@ config::config! {
     }
 }
 
-/// State of NUMA balancing.
+/// NUMA balancing by these rules; its state is what its versions share.
 #[derive(Debug)]
-pub struct NumaBalancing313(Core);
-
-crate::numab::placement_by_core!(NumaBalancing313);
+pub struct NumaBalancing313;
 
 impl Described for NumaBalancing313 {
     const NAME: &'static str = "numa-balancing-3.13";
@@ -69,8 +67,10 @@ impl Described for NumaBalancing313 {
 }
 
 impl Design for NumaBalancing313 {
-    fn new(knobs: Knobs, machine: &Machine) -> Self {
-        Self(Core::new(rules(&knobs, machine), machine))
+    type State = Core;
+
+    fn new(knobs: Knobs, machine: &Machine) -> Core {
+        Core::new(rules(&knobs, machine), machine)
     }
 }
 

@@ -65,19 +65,9 @@ config::config! {
     }
 }
 
-/// State of NUMA balancing.
+/// NUMA balancing by these rules; its state is what its versions share.
 #[derive(Debug)]
-pub struct NumaBalancing612(Core);
-
-crate::numab::placement_by_core!(NumaBalancing612);
-
-#[cfg(test)]
-impl NumaBalancing612 {
-    /// Its state, for tests of the parts.
-    pub(crate) fn into_core(self) -> Core {
-        self.0
-    }
-}
+pub struct NumaBalancing612;
 
 impl Described for NumaBalancing612 {
     const NAME: &'static str = "numa-balancing-6.12";
@@ -88,7 +78,9 @@ impl Described for NumaBalancing612 {
 }
 
 impl Design for NumaBalancing612 {
-    fn new(knobs: Knobs, machine: &Machine) -> Self {
+    type State = Core;
+
+    fn new(knobs: Knobs, machine: &Machine) -> Core {
         let promotion = Promotion::new(
             PromoteKnobs {
                 hot_threshold: knobs.hot_threshold,
@@ -135,6 +127,6 @@ impl Design for NumaBalancing612 {
             promotion: tiering.then_some(promotion),
             tick: Nanos(1_000_000_000 / u64::from(machine.kernel.hz.max(1))),
         };
-        Self(Core::new(rules, machine))
+        Core::new(rules, machine)
     }
 }

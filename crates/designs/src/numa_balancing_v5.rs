@@ -56,11 +56,9 @@ config::config! {
     }
 }
 
-/// State of NUMA balancing.
+/// NUMA balancing by these rules; its state is what its versions share.
 #[derive(Debug)]
-pub struct NumaBalancingV5(Core);
-
-crate::numab::placement_by_core!(NumaBalancingV5);
+pub struct NumaBalancingV5;
 
 impl Described for NumaBalancingV5 {
     const NAME: &'static str = "numa-balancing-v5";
@@ -73,7 +71,9 @@ impl Described for NumaBalancingV5 {
 }
 
 impl Design for NumaBalancingV5 {
-    fn new(knobs: Knobs, machine: &Machine) -> Self {
+    type State = Core;
+
+    fn new(knobs: Knobs, machine: &Machine) -> Core {
         let common = numa_balancing_3_13::Knobs {
             numa_balancing_scan_delay: knobs.numa_balancing_scan_delay,
             numa_balancing_scan_period_min: knobs.numa_balancing_scan_period_min,
@@ -97,6 +97,6 @@ impl Design for NumaBalancingV5 {
             walk: WalkKnobs { regions: mm::Regions::OneNode, ..rules.walk },
             ..rules
         };
-        Self(Core::new(rules, machine))
+        Core::new(rules, machine)
     }
 }

@@ -40,11 +40,9 @@ config::config! {
     }
 }
 
-/// State of numa/core.
+/// numa/core by these rules; its state is what its versions share.
 #[derive(Debug)]
-pub struct Numacore15(Core);
-
-crate::numacore::placement_by_numacore!(Numacore15);
+pub struct Numacore15;
 
 impl Described for Numacore15 {
     const NAME: &'static str = "numacore-15";
@@ -55,7 +53,9 @@ impl Described for Numacore15 {
 }
 
 impl Design for Numacore15 {
-    fn new(knobs: Knobs, machine: &Machine) -> Self {
+    type State = Core;
+
+    fn new(knobs: Knobs, machine: &Machine) -> Core {
         let rules = Rules {
             scan_delay: knobs.sched_numa_scan_delay,
             period_min: knobs.sched_numa_scan_period_min,
@@ -67,6 +67,6 @@ impl Design for Numacore15 {
             back_off: knobs.back_off,
             statistics: Statistics::ByCpu,
         };
-        Self(Core::new(rules, machine))
+        Core::new(rules, machine)
     }
 }

@@ -50,11 +50,9 @@ config::config! {
     }
 }
 
-/// State of numa/core.
+/// numa/core by these rules; its state is what its versions share.
 #[derive(Debug)]
-pub struct NumacoreUnified3(Core);
-
-crate::numacore::placement_by_numacore!(NumacoreUnified3);
+pub struct NumacoreUnified3;
 
 impl Described for NumacoreUnified3 {
     const NAME: &'static str = "numacore-unified-3";
@@ -66,7 +64,9 @@ impl Described for NumacoreUnified3 {
 }
 
 impl Design for NumacoreUnified3 {
-    fn new(knobs: Knobs, machine: &Machine) -> Self {
+    type State = Core;
+
+    fn new(knobs: Knobs, machine: &Machine) -> Core {
         let rules = Rules {
             scan_delay: knobs.sched_numa_scan_delay,
             period_min: knobs.sched_numa_scan_period_min,
@@ -80,6 +80,6 @@ impl Design for NumacoreUnified3 {
                 fault_weight: u64::from(knobs.sched_numa_fault_weight),
             },
         };
-        Self(Core::new(rules, machine))
+        Core::new(rules, machine)
     }
 }

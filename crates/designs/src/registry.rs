@@ -9,9 +9,12 @@ use crate::{
 };
 
 /// A design that the registry can build.
-pub trait Design: Placement + Described + Sized + 'static {
+pub trait Design: Described + Sized + 'static {
+    /// What answers in a run: `Self`, or what versions of one design share.
+    type State: Placement + 'static;
+
     /// The design with these constants on a machine.
-    fn new(knobs: Self::Knobs, machine: &topology::Machine) -> Self;
+    fn new(knobs: Self::Knobs, machine: &topology::Machine) -> Self::State;
 }
 
 /// A design as the registry keeps it.

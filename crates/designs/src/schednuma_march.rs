@@ -282,6 +282,8 @@ impl Described for SchednumaMarch {
 }
 
 impl Design for SchednumaMarch {
+    type State = Self;
+
     fn new(knobs: Knobs, machine: &Machine) -> Self {
         Self {
             knobs,

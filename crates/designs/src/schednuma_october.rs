@@ -206,6 +206,8 @@ impl Described for SchednumaOctober {
 }
 
 impl Design for SchednumaOctober {
+    type State = Self;
+
     fn new(knobs: Knobs, machine: &Machine) -> Self {
         Self {
             knobs,

@@ -58,6 +58,8 @@ impl Described for WeightedInterleave {
 }
 
 impl Design for WeightedInterleave {
+    type State = Self;
+
     fn new(knobs: Knobs, machine: &Machine) -> Self {
         let nodes: Vec<NodeId> = machine.memory_nodes().iter().collect();
         let peaks: Vec<f64> = nodes.iter().map(|node| controller_peak(machine, *node)).collect();

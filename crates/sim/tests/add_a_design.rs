@@ -85,6 +85,8 @@ mod next_touch {
     }
 
     impl Design for NextTouch {
+        type State = Self;
+
         fn new(knobs: Knobs, _machine: &Machine) -> Self {
             Self { knobs, due: MmVec(Vec::new()) }
         }

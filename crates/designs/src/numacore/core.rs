@@ -1,12 +1,12 @@
-//! State of numa/core and its hooks.
+//! State of numa/core.
 
 use base::{CpuId, MmId, MmVec, Nanos, NodeId, NodeMask, Pages, TaskId, TaskVec};
-use mm::{ScanOutcome, ScanPlan, ScanRules};
-use sched::{Permit, TaskState};
 
 use super::place::{Class, Classes, gather, nodes_of_process, spread};
 use crate::numab::CpuPid;
-use crate::{Cx, HintFault, Migration, Move, Verdict};
+use crate::{Cx, HintFault};
+
+mod answers;
 
 /// How faults are told apart, averaged, and made into a class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +82,7 @@ struct Space {
 
 /// All of it.
 #[derive(Debug)]
-pub(crate) struct Core {
+pub struct Core {
     rules: Rules,
     nr_nodes: usize,
     tasks: TaskVec<Task>,
@@ -127,74 +127,6 @@ impl Core {
         }
     }
 
-    pub(crate) fn task_start(&mut self, cx: &Cx<'_>, task: TaskId) {
-        let fresh = Task {
-            period: self.rules.scan_delay,
-            faults: vec![[0; 2]; self.nr_nodes],
-            faults_curr: vec![[0; 2]; self.nr_nodes],
-            nodes: cx.machine.cpu_nodes(),
-            ..Task::default()
-        };
-        self.tasks.0.resize(cx.tasks.len(), fresh);
-        let space = Space { next_scan: cx.now + self.rules.scan_delay, ..Space::default() };
-        self.spaces.0.resize(cx.spaces.len(), space);
-        if cx.tasks[task].mm.is_some_and(|mm| cx.spaces[mm].nr_tasks <= 1) {
-            // A process that starts later has its own delay.
-            cx.tasks[task].mm.into_iter().for_each(|mm| self.spaces[mm] = space);
-        }
-    }
-
-    pub(crate) fn scan(&mut self, cx: &Cx<'_>, task: TaskId) -> Option<ScanPlan> {
-        let info = &cx.tasks[task];
-        let mm = info.mm.filter(|_| !info.has_policy)?;
-        let state = &mut self.tasks[task];
-        if info.cpu_time < state.stamp + state.period {
-            return None;
-        }
-        if state.stamp == Nanos::ZERO {
-            state.period = self.rules.period_min;
-        }
-        state.stamp = info.cpu_time;
-        let space = &mut self.spaces[mm];
-        if cx.now < space.next_scan || cx.rss(mm) < self.rules.rss_threshold {
-            return None;
-        }
-        space.next_scan = cx.now + state.period;
-        Some(ScanPlan {
-            mm,
-            start: space.offset,
-            end: u32::MAX,
-            max_updated: self.rules.scan_size(state.strength),
-            max_walked: Pages::MAX,
-            rules: ScanRules { skip_bound_vmas: true, ..ScanRules::default() },
-        })
-    }
-
-    pub(crate) fn scan_done(&mut self, cx: &Cx<'_>, task: TaskId, outcome: &ScanOutcome) {
-        if let Some(mm) = cx.tasks[task].mm {
-            let space = &mut self.spaces[mm];
-            space.offset = outcome.next;
-            space.scan_seq += u64::from(outcome.wrapped);
-        }
-    }
-
-    pub(crate) fn hint_fault(&mut self, cx: &Cx<'_>, fault: &HintFault) -> Verdict {
-        let last = CpuPid::of(fault.word);
-        let private = match self.rules.statistics {
-            Statistics::ByCpu => last.is_some_and(|last| last.cpu == fault.cpu),
-            Statistics::ByCpuPid { .. } => last.is_none_or(|last| last.matches(fault.task)),
-        };
-        let target = self.page_target(cx, fault, last);
-        let wanted = target
-            .filter(|to| *to != fault.page_node && !fault.waited && cx.can_take(*to, fault.pages));
-        if wanted.is_some() {
-            self.tasks[fault.task].pending = Some((*fault, private));
-        } else {
-            self.account(cx, fault, fault.page_node, private);
-        }
-        Verdict::new(CpuPid::new(fault.cpu, fault.task).word(), wanted)
-    }
-
     /// Where the page belongs. Pages of shared tasks are dealt out to the nodes of the process by
     /// their place in the space ("sched, numa, mm: Interleave shared tasks" and "sched, mm,
     /// mempolicy: Add per task mempolicy", linux-mm 2012-11-22); others go to the second of two
@@ -206,13 +138,6 @@ impl Core {
             return state.nodes.nth((number % state.nodes.len().max(1) as u64) as usize);
         }
         last.is_some_and(|last| cx.node_of(last.cpu) == fault.node).then_some(fault.node)
-    }
-
-    pub(crate) fn migration_done(&mut self, cx: &Cx<'_>, migration: &Migration) {
-        if let Some((fault, private)) = self.tasks[migration.task].pending.take() {
-            let node = if migration.moved { migration.to } else { migration.from };
-            self.account(cx, &fault, node, private);
-        }
     }
 
     fn account(&mut self, cx: &Cx<'_>, fault: &HintFault, node: NodeId, private: bool) {
@@ -274,38 +199,6 @@ impl Core {
             state.period = (state.period * 2).min(self.rules.period_max);
         }
     }
-
-    pub(crate) fn place_task(&mut self, cx: &Cx<'_>, task: TaskId) -> Option<Move> {
-        let state = self.tasks.0.get_mut(task.idx())?;
-        let target = state.target.take()?;
-        let (from, to) = (cx.node_of_task(task), cx.node_of(target));
-        if from == to || !cx.sched.allowed(task, target) {
-            return None;
-        }
-        // Its private pages will follow: they count for the new node at once.
-        let private = std::mem::take(&mut state.faults[from.idx()][PRIVATE]);
-        state.faults[to.idx()][PRIVATE] += private;
-        Some(cx.displace(task, target))
-    }
-
-    /// The ladder of faults: up is welcome, down is resisted. A shared task that runs beside its
-    /// process is not pulled away while it runs: gathering may defeat even spreading.
-    pub(crate) fn permit(&self, cx: &Cx<'_>, task: TaskId, to: CpuId) -> Permit {
-        let (from, to) = (cx.node_of_task(task), cx.node_of(to));
-        let Some(state) = self.tasks.0.get(task.idx()) else { return Permit::Default };
-        if state.class.is_none() || from == to {
-            return Permit::Default;
-        }
-        if state.class == Some(Class::Shared) && self.is_ideal(cx, task) {
-            let runs = cx.sched.state(task) == TaskState::Running;
-            return if runs { Permit::Refuse } else { Permit::Resist };
-        }
-        match state.on(to).cmp(&state.on(from)) {
-            std::cmp::Ordering::Greater => Permit::Encourage,
-            std::cmp::Ordering::Equal => Permit::Default,
-            std::cmp::Ordering::Less => Permit::Resist,
-        }
-    }
 }
 
 impl Classes for Core {
@@ -326,6 +219,7 @@ impl Core {
 mod tests {
     use super::*;
     use crate::testing::World;
+    use crate::{Move, Placement, Placing};
 
     const RULES: Rules = Rules {
         scan_delay: Nanos::from_ms(1000),
@@ -344,7 +238,7 @@ mod tests {
         let mm = world.add_space();
         let task = world.add_task(mm, 0);
         let mut core = Core::new(RULES, &world.machine);
-        core.task_start(&world.cx(), task);
+        core.task_start(&mut world.cx(), task, None);
         (world, core, task, mm)
     }
 
@@ -358,7 +252,7 @@ mod tests {
         let mm = world.tasks[task].mm.expect("a user task");
         core.spaces[mm].scan_seq += 1;
         let fault = world.fault(task, 0, word);
-        core.hint_fault(&world.cx(), &fault);
+        core.hint_fault(&mut world.cx(), &fault);
     }
 
     #[test]
@@ -366,7 +260,7 @@ mod tests {
         let (mut world, mut core, task, _) = setup();
         let mut ask = |word| {
             let fault = world.fault(task, 1, word);
-            core.hint_fault(&world.cx(), &fault).migrate_to
+            core.hint_fault(&mut world.cx(), &fault).migrate_to
         };
         assert_eq!(ask(0), None, "never used before");
         assert_eq!(ask(used_on(4)), None, "a CPU of the other node");
@@ -379,7 +273,7 @@ mod tests {
         core.tasks[task].class = Some(Class::Shared);
         let mut ask = |core: &mut Core, page, page_node| {
             let fault = HintFault { page, ..world.fault(task, page_node, 0) };
-            core.hint_fault(&world.cx(), &fault).migrate_to
+            core.hint_fault(&mut world.cx(), &fault).migrate_to
         };
         assert_eq!(ask(&mut core, 6, 1), Some(NodeId(0)));
         assert_eq!(ask(&mut core, 7, 0), Some(NodeId(1)));
@@ -412,13 +306,13 @@ mod tests {
     fn a_place_chosen_twice_is_taken_and_private_faults_go_along() {
         let (mut world, mut core, task, mm) = setup();
         let other = world.add_task(mm, 1);
-        core.task_start(&world.cx(), other);
+        core.task_start(&mut world.cx(), other, None);
         core.tasks[task].faults[0][PRIVATE] = 1000;
         pass(&mut world, &mut core, task, used_on(0));
-        assert_eq!(core.place_task(&world.cx(), task), None, "chosen once");
+        assert_eq!(core.place_task(&mut world.cx(), task, Placing::Tick), None, "chosen once");
         pass(&mut world, &mut core, task, used_on(0));
         let before = core.tasks[task].on(NodeId(0));
-        assert_eq!(core.place_task(&world.cx(), task), Some(Move::To(CpuId(3))));
+        assert_eq!(core.place_task(&mut world.cx(), task, Placing::Tick), Some(Move::To(CpuId(3))));
         assert_eq!(core.tasks[task].on(NodeId(1)), before);
         assert_eq!(core.tasks[task].period, RULES.period_min);
     }
@@ -429,7 +323,7 @@ mod tests {
         core.rules.rss_threshold = Pages(1);
         world.now = Nanos::from_secs(5);
         world.tasks[task].cpu_time = Nanos::from_secs(5);
-        assert_eq!(core.scan(&world.cx(), task), None);
+        assert_eq!(core.scan(&mut world.cx(), task), None);
     }
 }
 

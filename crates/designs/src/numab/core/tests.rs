@@ -4,14 +4,16 @@ use sched::Permit;
 
 use super::*;
 use crate::testing::{NR_PAGES, World};
-use crate::{Design, NumaBalancing612, ScanRules};
+use crate::{
+    Design, Migration, Move, NumaBalancing612, Placement, Placing, ScanOutcome, ScanPlan, ScanRules,
+};
 
 mod rules;
 
 /// The state of 6.12 with its defaults.
 fn core(world: &World) -> Core {
     let knobs = <NumaBalancing612 as Described>::Knobs::default();
-    NumaBalancing612::new(knobs, &world.machine).into_core()
+    NumaBalancing612::new(knobs, &world.machine)
 }
 
 fn one_task() -> (World, Core, TaskId, MmId) {
@@ -19,7 +21,7 @@ fn one_task() -> (World, Core, TaskId, MmId) {
     let mm = world.add_space();
     let task = world.add_task(mm, 0);
     let mut core = core(&world);
-    core.task_start(&world.cx(), task, None);
+    core.task_start(&mut world.cx(), task, None);
     (world, core, task, mm)
 }
 
@@ -27,7 +29,7 @@ fn one_task() -> (World, Core, TaskId, MmId) {
 fn scan_at(world: &mut World, core: &mut Core, task: TaskId, ms: u64) -> Option<ScanPlan> {
     world.now = Nanos::from_ms(ms);
     world.tasks[task].cpu_time = Nanos::from_ms(ms);
-    core.scan(&world.cx(), task)
+    core.scan(&mut world.cx(), task)
 }
 
 /// The walk that `plan` asks for finds `charged` pages.
@@ -54,7 +56,7 @@ fn the_first_scan_waits_for_a_second_of_cpu_time() {
     };
     assert_eq!(plan.rules, rules, "one thread: local base pages stay open");
     assert_eq!(plan.max_updated, Pages(65_536));
-    let next = core.scan_done(&world.cx(), task, &walked(&plan, 9, false), Nanos::from_ms(10));
+    let next = core.scan_done(&mut world.cx(), task, &walked(&plan, 9, false), Nanos::from_ms(10));
     assert_eq!(next, None);
     assert_eq!(core.spaces[mm].progress.scan_seq, 1, "the pass is over");
     // One period, two ticks, and 32 times the walk.
@@ -78,13 +80,13 @@ fn an_unused_mapping_is_forced_alone_and_the_pass_stays_open() {
     core.spaces[mm].progress.scan_seq = 0;
     for ms in [1001, 2100] {
         let plan = scan_at(&mut world, &mut core, task, ms).expect("two free passes");
-        core.scan_done(&world.cx(), task, &walked(&plan, 1, false), Nanos::ZERO);
+        core.scan_done(&mut world.cx(), task, &walked(&plan, 1, false), Nanos::ZERO);
     }
     let seq = core.spaces[mm].progress.scan_seq;
     assert_eq!(seq, 2);
     let plan = scan_at(&mut world, &mut core, task, 4000).expect("forced");
     assert_eq!((plan.start, plan.end), (0, NR_PAGES));
-    core.scan_done(&world.cx(), task, &walked(&plan, 1, false), Nanos::ZERO);
+    core.scan_done(&mut world.cx(), task, &walked(&plan, 1, false), Nanos::ZERO);
     let progress = &core.spaces[mm].progress;
     assert_eq!((progress.scan_seq, progress.offset), (seq, NR_PAGES));
 }
@@ -93,10 +95,10 @@ fn an_unused_mapping_is_forced_alone_and_the_pass_stays_open() {
 fn local_faults_leave_the_page_alone_and_remote_ones_sign_it() {
     let (mut world, mut core, task, _) = one_task();
     let local = world.fault(task, 0, 77);
-    let verdict = core.hint_fault(&world.cx(), &local);
+    let verdict = core.hint_fault(&mut world.cx(), &local);
     assert_eq!(verdict, Verdict::new(77, None));
     let remote = world.fault(task, 1, 0);
-    let verdict = core.hint_fault(&world.cx(), &remote);
+    let verdict = core.hint_fault(&mut world.cx(), &remote);
     assert_eq!(verdict.word, CpuPid::new(CpuId(0), task).word());
     assert_eq!(verdict.migrate_to, Some(NodeId(0)));
 }
@@ -105,16 +107,16 @@ fn local_faults_leave_the_page_alone_and_remote_ones_sign_it() {
 fn the_first_placement_knows_nothing_and_backs_off() {
     let (mut world, mut core, task, mm) = one_task();
     let plan = scan_at(&mut world, &mut core, task, 1001).expect("a scan is due");
-    core.scan_done(&world.cx(), task, &walked(&plan, 1, false), Nanos::ZERO);
+    core.scan_done(&mut world.cx(), task, &walked(&plan, 1, false), Nanos::ZERO);
     let fault = world.fault(task, 0, 0);
-    core.hint_fault(&world.cx(), &fault);
+    core.hint_fault(&mut world.cx(), &fault);
     assert_eq!(core.tasks[task].period, Nanos::from_ms(2000));
     assert_eq!(core.spaces[mm].next_scan, Nanos::from_ms(3001));
     assert_eq!(core.tasks[task].preferred, None);
     // The next pass is judged by the fault just counted: private, hence three slots more.
     core.spaces[mm].progress.scan_seq += 1;
     world.now = Nanos::from_ms(4000);
-    core.hint_fault(&world.cx(), &fault);
+    core.hint_fault(&mut world.cx(), &fault);
     assert_eq!(core.tasks[task].period, Nanos::from_ms(2600));
     assert_eq!(core.tasks[task].preferred, Some(NodeId(0)));
 }
@@ -123,10 +125,10 @@ fn the_first_placement_knows_nothing_and_backs_off() {
 fn a_failed_migration_is_counted_where_the_page_stayed() {
     let (mut world, mut core, task, _) = one_task();
     let remote = world.fault(task, 1, 0);
-    core.hint_fault(&world.cx(), &remote);
+    core.hint_fault(&mut world.cx(), &remote);
     let migration =
         Migration { task, from: NodeId(1), to: NodeId(0), pages: Pages(1), moved: false };
-    core.migration_done(&world.cx(), &migration);
+    core.migration_done(&mut world.cx(), &migration);
     let pass = core.tasks[task].pass;
     assert_eq!((pass.failed, pass.local, pass.remote), (1, 0, 1));
     core.tasks[task].faults.fold(1, 1, 1);
@@ -138,13 +140,13 @@ fn groups_of_two_that_share(groups: bool) -> [Option<usize>; 2] {
     let (mut world, mut core, first, mm) = one_task();
     core.rules.groups = groups;
     let second = world.add_task(mm, 2);
-    core.task_start(&world.cx(), second, Some(first));
+    core.task_start(&mut world.cx(), second, Some(first));
     // Each faults on pages whose word names the other, which runs on the CPU of the word.
     for (task, other) in [(first, second), (second, first)] {
         let word = CpuPid::new(world.sched.cpu_of(other), other).word();
         let node = u8::from(task == first);
         let fault = world.fault(task, node, word);
-        core.hint_fault(&world.cx(), &fault);
+        core.hint_fault(&mut world.cx(), &fault);
         core.tasks[task].pending = None;
     }
     let fault = world.fault(first, 0, 0);
@@ -177,7 +179,7 @@ fn the_balancer_is_kept_from_the_preferred_node() {
     assert_eq!(core.permit(&world.cx(), task, to), Permit::Default, "all here prefer it");
     let mm = world.tasks[task].mm.expect("a user task");
     let other = world.add_task(mm, 0);
-    core.task_start(&world.cx(), other, Some(task));
+    core.task_start(&mut world.cx(), other, Some(task));
     assert_eq!(core.permit(&world.cx(), task, to), Permit::Resist, "the other can go");
 }
 
@@ -187,13 +189,13 @@ fn one_task_of_3_13() -> (World, Core, TaskId, MmId) {
     core.rules.adaptation = Adaptation::ByLocality;
     core.rules.search.search = Search::V3_13;
     core.rules.misplacing = Misplacing::Deferred(2);
-    core.task_start(&world.cx(), task, None);
+    core.task_start(&mut world.cx(), task, None);
     (world, core, task, mm)
 }
 
 fn fault(world: &mut World, core: &mut Core, (task, node, word): (TaskId, u8, u32)) -> Verdict {
     let fault = world.fault(task, node, word);
-    core.hint_fault(&world.cx(), &fault)
+    core.hint_fault(&mut world.cx(), &fault)
 }
 
 #[test]
@@ -221,11 +223,11 @@ fn in_3_13_a_displaced_task_keeps_its_period_and_leaves_its_memory_behind() {
     core.notice_node(&world.cx(), task, mm);
     assert_eq!(core.tasks[task].period, Nanos::from_ms(7000));
     let back = world.fault(task, 0, 0);
-    assert_eq!(core.hint_fault(&world.cx(), &back).migrate_to, None);
+    assert_eq!(core.hint_fault(&mut world.cx(), &back).migrate_to, None);
     // The next placement ends that.
     core.spaces[mm].progress.scan_seq += 1;
     core.place(&world.cx(), task);
-    assert_eq!(core.hint_fault(&world.cx(), &back).migrate_to, Some(NodeId(1)));
+    assert_eq!(core.hint_fault(&mut world.cx(), &back).migrate_to, Some(NodeId(1)));
     assert_eq!(core.permit(&world.cx(), task, CpuId(0)), Permit::Encourage);
     core.tasks[task].preferred = Some(NodeId(1));
     assert_eq!(core.permit(&world.cx(), task, CpuId(0)), Permit::Default, "no resistance");
@@ -236,7 +238,7 @@ fn in_3_13_threads_inherit_the_preferred_node_and_start_together() {
     let (mut world, mut core, task, mm) = one_task_of_3_13();
     core.tasks[task].preferred = Some(NodeId(1));
     let thread = world.add_task(mm, 1);
-    core.task_start(&world.cx(), thread, Some(task));
+    core.task_start(&mut world.cx(), thread, Some(task));
     let state = &core.tasks[thread];
     assert_eq!((state.preferred, state.node_stamp), (Some(NodeId(1)), Nanos::ZERO));
 }
@@ -247,7 +249,7 @@ fn in_july_2013_each_fault_that_moves_nothing_lengthens_the_period() {
     let (backoff, reset) = (Nanos::from_ms(10), Nanos::from_secs(60));
     core.rules.adaptation = Adaptation::PerFault { backoff, reset };
     core.rules.misplacing = Misplacing::TwoStage;
-    core.task_start(&world.cx(), task, None);
+    core.task_start(&mut world.cx(), task, None);
     core.tasks[task].period = Nanos::from_ms(2000);
     let first = fault(&mut world, &mut core, (task, 1, 0));
     assert_eq!((first.migrate_to, core.tasks[task].period), (None, Nanos::from_ms(2010)));

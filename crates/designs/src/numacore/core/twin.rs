@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::testing::World;
+use crate::{Migration, Move, Placement, Placing};
 
 /// What happens to both.
 #[derive(Clone, Debug)]
@@ -216,7 +217,7 @@ fn fault(
     moves: bool,
 ) -> (Option<NodeId>, Option<NodeId>, u32) {
     let (page, pages) = (fault.page as usize, fault.pages.0);
-    let verdict = core.hint_fault(&world.cx(), fault);
+    let verdict = core.hint_fault(&mut world.cx(), fault);
     let task = fault.task.idx();
     let last = slow.last[page].replace((fault.cpu, task));
     let last_node = last.map(|(cpu, _)| world.cx().node_of(cpu).0);
@@ -228,7 +229,7 @@ fn fault(
     if let Some(to) = to {
         let from = fault.page_node;
         let migration = Migration { task: fault.task, from, to, pages: fault.pages, moved: moves };
-        core.migration_done(&world.cx(), &migration);
+        core.migration_done(&mut world.cx(), &migration);
         at = if moves { to } else { from };
     }
     let private = match last {
@@ -252,7 +253,7 @@ proptest! {
         for cpu in 0..4 {
             // Three of four threads on node 0, the last on node 1.
             let id = world.add_task(mm, if cpu == 3 { 4 } else { cpu });
-            core.task_start(&world.cx(), id);
+            core.task_start(&mut world.cx(), id, None);
         }
         let mut slow = Slow::new(back_off, december);
         let node_of: CpuVec<u8> =
@@ -282,14 +283,14 @@ proptest! {
                     let id = TaskId::from_idx(task);
                     world.now += Nanos::from_ms(ms);
                     world.tasks[id].cpu_time += Nanos::from_ms(ms);
-                    let found = core.scan(&world.cx(), id).is_some();
+                    let found = core.scan(&mut world.cx(), id).is_some();
                     let cpu_time = world.tasks[id].cpu_time.as_ms();
                     prop_assert_eq!(found, slow.tick(task, world.now.as_ms(), cpu_time));
                 }
                 Op::Place { task } => {
                     let id = TaskId::from_idx(task);
                     let from = world.cx().node_of_task(id).0;
-                    let found = core.place_task(&world.cx(), id);
+                    let found = core.place_task(&mut world.cx(), id, Placing::Tick);
                     prop_assert_eq!(found.is_some(), slow.place(task, from, &node_of));
                     if let Some(Move::To(cpu)) = found {
                         world.go(id, cpu.0);

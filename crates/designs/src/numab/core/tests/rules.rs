@@ -139,14 +139,14 @@ fn a_try_is_repeated_after_a_second_or_a_part_of_the_period() {
 #[test]
 fn in_july_2013_a_fault_backs_off_unless_its_page_moved() {
     let (mut world, mut core, task, _) = july_2013();
-    core.task_start(&world.cx(), task, None);
+    core.task_start(&mut world.cx(), task, None);
     let mut after = |moved| {
         core.tasks[task].period = Nanos::from_ms(2000);
         let word = CpuPid::new(CpuId(0), task).word();
         let asked = world.fault(task, 1, word);
-        assert_eq!(core.hint_fault(&world.cx(), &asked).migrate_to, Some(MINE));
+        assert_eq!(core.hint_fault(&mut world.cx(), &asked).migrate_to, Some(MINE));
         let migration = Migration { task, from: OTHER, to: MINE, pages: Pages(1), moved };
-        core.migration_done(&world.cx(), &migration);
+        core.migration_done(&mut world.cx(), &migration);
         core.tasks[task].period.as_ms()
     };
     assert_eq!([true, false].map(&mut after), [2000, 2010]);
@@ -155,14 +155,14 @@ fn in_july_2013_a_fault_backs_off_unless_its_page_moved() {
 #[test]
 fn in_july_2013_a_page_of_a_batch_that_stays_is_not_accounted() {
     let (mut world, mut core, task, _) = july_2013();
-    core.task_start(&world.cx(), task, None);
+    core.task_start(&mut world.cx(), task, None);
     core.tasks[task].period = Nanos::from_ms(2000);
     let batch = HintFault { batch: true, ..world.fault(task, 1, 0) };
-    let verdict = core.hint_fault(&world.cx(), &batch);
+    let verdict = core.hint_fault(&mut world.cx(), &batch);
     assert_eq!(verdict, Verdict::new(CpuPid::new(CpuId(0), task).word(), None));
     assert_eq!((core.tasks[task].period.as_ms(), core.tasks[task].pass.remote), (2000, 0));
     let again = HintFault { word: verdict.word, ..batch };
-    assert_eq!(core.hint_fault(&world.cx(), &again).migrate_to, Some(MINE));
+    assert_eq!(core.hint_fault(&mut world.cx(), &again).migrate_to, Some(MINE));
 }
 
 #[test]
@@ -203,7 +203,7 @@ fn a_found_place_is_preferred_and_starts_the_period_again_in_3_13_only() {
         core.tasks[task].period = Nanos::from_ms(7000);
         set_faults(&mut core, task, [[0, 10], [0, 90]]);
         core.rules.groups = false;
-        assert_eq!(core.place_task(&world.cx(), task), Some(Move::To(CpuId(2))));
+        assert_eq!(core.place_task(&mut world.cx(), task, Placing::Tick), Some(Move::To(CpuId(2))));
         let shortest = core.rules.period.scan_min(world.cx().rss(mm));
         core.tasks[task].period == shortest
     };
@@ -220,7 +220,7 @@ fn in_3_13_the_node_found_becomes_the_preferred_one_and_the_partner_is_not_displ
     (core.rules.adaptation, core.rules.search.search) = (Adaptation::ByLocality, Search::V3_13);
     let tasks: Vec<TaskId> = (0..3).map(|cpu| world.add_task(mm, cpu)).collect();
     for (task, mem) in tasks.iter().zip([[0, 500, 400], [0, 1000, 0], [900, 0, 100]]) {
-        core.task_start(&world.cx(), *task, None);
+        core.task_start(&mut world.cx(), *task, None);
         let sums = &mut core.tasks[*task].faults.sums;
         for (node, count) in mem.into_iter().enumerate() {
             sums.mem[NodeId(node as u8)] = [0, count];
@@ -231,7 +231,10 @@ fn in_3_13_the_node_found_becomes_the_preferred_one_and_the_partner_is_not_displ
     core.tasks[tasks[0]].preferred = Some(NodeId(1));
     core.tasks[tasks[0]].wants_move = true;
     core.tasks[tasks[2]].preferred = Some(NodeId(2));
-    assert_eq!(core.place_task(&world.cx(), tasks[0]), Some(Move::Swap(tasks[2])));
+    assert_eq!(
+        core.place_task(&mut world.cx(), tasks[0], Placing::Tick),
+        Some(Move::Swap(tasks[2]))
+    );
     assert_eq!(core.tasks[tasks[0]].preferred, Some(NodeId(2)));
     // The partner sits where the swap put it, so its next tick notices no move.
     world.sched.swap(tasks[0], tasks[2], world.now);
@@ -244,7 +247,7 @@ fn a_page_that_finds_no_room_counts_as_failed() {
     let (mut world, mut core, task, _) = one_task();
     world.fill(0);
     let fault = HintFault { pages: Pages(512), ..world.fault(task, 1, 0) };
-    assert_eq!(core.hint_fault(&world.cx(), &fault).migrate_to, None);
+    assert_eq!(core.hint_fault(&mut world.cx(), &fault).migrate_to, None);
     assert_eq!(core.tasks[task].pass.failed, 512);
 }
 
@@ -254,7 +257,7 @@ fn a_thread_inherits_from_a_parent_of_its_process_only_and_only_in_3_13() {
         core.tasks[task].preferred = Some(OTHER);
         let space = if fork { world.add_space() } else { mm };
         let child = world.add_task(space, 1);
-        core.task_start(&world.cx(), child, Some(task));
+        core.task_start(&mut world.cx(), child, Some(task));
         core.tasks[child].preferred
     };
     assert_eq!(inherited(one_task_of_3_13(), false), Some(OTHER));
@@ -268,7 +271,7 @@ fn the_second_thread_delays_the_first_scan_and_later_ones_do_not() {
     let mut next_scan = |ms| {
         world.now = Nanos::from_ms(ms);
         let thread = world.add_task(mm, 1);
-        core.task_start(&world.cx(), thread, Some(task));
+        core.task_start(&mut world.cx(), thread, Some(task));
         (core.spaces[mm].next_scan.as_ms(), core.tasks[thread].node_stamp)
     };
     let (second, stamp) = next_scan(300);
@@ -316,7 +319,7 @@ fn a_pass_goes_into_the_group_and_remote_faults_into_the_weights() {
 fn members_are_counted_as_they_join_and_leave() {
     let (mut world, mut core, task, mm) = one_task();
     let other = world.add_task(mm, 2);
-    core.task_start(&world.cx(), other, Some(task));
+    core.task_start(&mut world.cx(), other, Some(task));
     let (small, large) = {
         let small = set_group(&mut core, task, Faults::new(2));
         (small, set_group(&mut core, other, Faults::new(2)))
@@ -325,7 +328,7 @@ fn members_are_counted_as_they_join_and_leave() {
     assert!(!core.join_group(&world.cx(), task, last));
     let members = |core: &Core| [small, large].map(|group| core.groups[group].nr_tasks);
     assert_eq!(members(&core), [0, 2]);
-    core.task_exit(task);
+    core.task_exit(&mut world.cx(), task);
     assert_eq!(members(&core), [0, 1]);
 }
 
