@@ -25,6 +25,7 @@ mod plug;
 mod process;
 mod readahead;
 mod removal;
+mod ring;
 mod setup;
 mod shadow;
 mod shrink;

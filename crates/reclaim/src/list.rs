@@ -1,9 +1,9 @@
 //! Intrusive doubly linked lists with 32-bit links.
 //!
-//! Items are numbers `0..nr_items`: folio ids, or page numbers in the textbook engines. An item is
-//! on one list at most, so one pair of links serves all lists. Next and previous share a cache line
-//! on purpose: at 64 M items that line is a miss, and two arrays would be two (`benches/lists.rs`
-//! measures both). Each list is a ring through a head of its own, which spares every operation the
+//! Items are numbers `0..nr_items`: page numbers in the textbook engines, slots of the compressed
+//! store. An item is on one list at most, so one pair of links serves all lists. Next and previous
+//! share a cache line on purpose: at 64 M items that line is a miss, and two arrays would be two
+//! (`benches/lists.rs` measures both). Each list is a ring through a head of its own, which spares every operation the
 //! question whether it is at an end.
 //!
 //! [`Lists`] is links alone, 8 bytes an item, for owners that keep which list an item is on in flags
@@ -123,50 +123,6 @@ impl Lists {
         let item = self.back(list)?;
         self.del(list, item);
         Some(item)
-    }
-
-    /// Takes items off the back for as long as `take` wants the one that is there.
-    #[inline]
-    pub fn pop_back_while(&mut self, list: List, mut take: impl FnMut(u32) -> bool) {
-        let (mut at, mut nr) = (self.links[list.0 as usize].prev, 0);
-        while let Some(item) = self.item(at)
-            && take(item)
-        {
-            at = std::mem::replace(&mut self.links[at as usize], OFF).prev;
-            nr += 1;
-        }
-        self.links[list.0 as usize].prev = at;
-        self.links[at as usize].next = list.0;
-        self.len[list.0 as usize] -= nr;
-    }
-
-    /// Puts items that are on no list at the fronts of lists, one after the other; mostly several in a
-    /// row go to the same one.
-    #[inline]
-    pub fn push_fronts(&mut self, items: impl Iterator<Item = (List, u32)>) {
-        let (mut to, mut first, mut nr) = (None, 0, 0);
-        for (list, item) in items {
-            debug_assert!(!self.is_listed(item), "item {item} is on a list already");
-            if to != Some(list) {
-                self.end_pushes(to, first, std::mem::take(&mut nr));
-                (to, first) = (Some(list), self.links[list.0 as usize].next);
-            }
-            let node = self.node(item);
-            self.links[node] = Link { next: first, prev: list.0 };
-            self.links[first as usize].prev = node as u32;
-            first = node as u32;
-            nr += 1;
-        }
-        self.end_pushes(to, first, nr);
-    }
-
-    /// The front of a list is `first` after `nr` pushes.
-    #[inline]
-    fn end_pushes(&mut self, list: Option<List>, first: u32, nr: u32) {
-        if let Some(list) = list {
-            self.links[list.0 as usize].next = first;
-            self.len[list.0 as usize] += nr;
-        }
     }
 
     /// Moves an item to the front of the list that it is on.
@@ -379,7 +335,7 @@ impl TaggedLists {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeSet, VecDeque};
+    use std::collections::VecDeque;
 
     use proptest::prelude::*;
 
@@ -394,8 +350,6 @@ mod tests {
         PushBack(u32, u32),
         Del(u32),
         PopBack(u32),
-        PopWhile(u32, u32),
-        PushFronts(Vec<(u32, u32)>),
         Rotate(u32),
         Move(u32, u32),
         Splice(u32, u32),
@@ -408,8 +362,6 @@ mod tests {
             (list.clone(), item.clone()).prop_map(|(list, item)| Op::PushBack(list, item)),
             item.clone().prop_map(Op::Del),
             list.clone().prop_map(Op::PopBack),
-            (list.clone(), 0..NR_ITEMS).prop_map(|(list, nr)| Op::PopWhile(list, nr)),
-            prop::collection::vec((list.clone(), item.clone()), 0..6).prop_map(Op::PushFronts),
             item.clone().prop_map(Op::Rotate),
             (list.clone(), item).prop_map(|(list, item)| Op::Move(list, item)),
             (list.clone(), list).prop_map(|(from, to)| Op::Splice(from, to)),
@@ -443,23 +395,6 @@ mod tests {
             }
             Op::PopBack(list) => {
                 assert_eq!(fast.pop_back(List(list)), slow.0[list as usize].pop_back());
-            }
-            Op::PopWhile(list, nr) => {
-                let mut popped = Vec::new();
-                fast.pop_back_while(List(list), |item| {
-                    let wanted = popped.len() < nr as usize;
-                    popped.extend(wanted.then_some(item));
-                    wanted
-                });
-                let slow = &mut slow.0[list as usize];
-                let expected = slow.split_off(slow.len().saturating_sub(nr as usize));
-                assert!(popped.into_iter().eq(expected.into_iter().rev()));
-            }
-            Op::PushFronts(mut items) => {
-                let mut seen = BTreeSet::new();
-                items.retain(|(_, item)| slow.list_of(*item).is_none() && seen.insert(*item));
-                fast.push_fronts(items.iter().map(|(list, item)| (List(*list), *item)));
-                items.iter().for_each(|(list, item)| slow.0[*list as usize].push_front(*item));
             }
             Op::Splice(from, to) if from != to => {
                 fast.splice_front(List(from), List(to));

@@ -54,7 +54,7 @@ impl Engine for Classic {
     }
 
     fn insert_batch(&self, guest: &mut Guest, folios: &[u32]) {
-        guest.classic_insert_batch(folios, |_| true);
+        guest.classic_insert_batch(folios);
     }
 
     fn remove(&self, guest: &mut Guest, folio: u32, _reclaiming: bool) {
@@ -308,21 +308,14 @@ fn shrink_inactive(
     let memcg = guest.memcg_of_lruvec(lruvec);
     guest.finish_writes();
     guest.drain(guest.cpu);
-    let (taken, nr_taken, passed) =
+    let (mut taken, nr_taken, passed) =
         guest.take_cold((lruvec, kind * 2), nr, control.class, flag::ISOLATED, Above::Pass);
     let looked = nr_taken + passed;
     guest.count_scan(control, memcg, Stat::pgscan_kswapd, SCAN_TYPE[kind], looked);
     control.scanned += looked;
     let outcome = guest.shrink_folios(&Classic, control, &taken);
-    let mut rotated = 0;
-    guest.classic_insert_batch(&taken, |folio| {
-        let stays = folio.has(flag::ISOLATED);
-        folio.flags &= !flag::ISOLATED;
-        if stays && folio.flags & (flag::ACTIVE | flag::MLOCKED) == flag::ACTIVE {
-            rotated += u64::from(folio.nr);
-        }
-        stays
-    });
+    let rotated = keep_isolated(guest, &mut taken);
+    guest.classic_insert_batch(&taken);
     if rotated > 0 {
         guest.age(lruvec, rotated);
     }
@@ -333,6 +326,25 @@ fn shrink_inactive(
     guest.batch = taken;
     control.note(&outcome, nr_taken);
     outcome.freed
+}
+
+/// Keeps those of a batch that are isolated still, which they are no more then; gives the pages of those
+/// that become active.
+fn keep_isolated(guest: &mut Guest, batch: &mut Vec<u32>) -> u64 {
+    let (mut nr, mut rotated) = (0, 0);
+    for place in 0..batch.len() {
+        let folio = batch[place];
+        let record = &mut guest.folios[folio];
+        let stays = record.has(flag::ISOLATED);
+        record.flags &= !flag::ISOLATED;
+        // Which ones stay nobody can predict, so there is no branch.
+        batch[nr] = folio;
+        nr += usize::from(stays);
+        let is_active = record.flags & (flag::ACTIVE | flag::MLOCKED) == flag::ACTIVE;
+        rotated += u64::from(record.nr) * u64::from(stays & is_active);
+    }
+    batch.truncate(nr);
+    rotated
 }
 
 /// Moves pages from the tail of an active list to the inactive one.
@@ -364,7 +376,7 @@ fn shrink_active(
         }
         folio.flags = folio.flags & !flag::ACTIVE | flag::WORKINGSET;
     });
-    guest.classic_insert_batch(&taken, |_| true);
+    guest.classic_insert_batch(&taken);
     guest.batch = taken;
     if stayed > 0 {
         guest.age(lruvec, stayed);

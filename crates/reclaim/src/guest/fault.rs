@@ -184,7 +184,7 @@ impl Guest {
         Some(folio)
     }
 
-    /// A folio's record, with room for its links.
+    /// A folio's record.
     #[inline(always)]
     pub(super) fn new_folio(
         &mut self,
@@ -196,11 +196,7 @@ impl Guest {
         flags: u16,
     ) -> u32 {
         let zone = zone as u8;
-        let folio = self.folios.take_free().unwrap_or_else(|| {
-            let folio = self.folios.push();
-            self.lists.grow(folio + 1);
-            folio
-        });
+        let folio = self.folios.take_free().unwrap_or_else(|| self.folios.push());
         let record = &mut self.folios[folio];
         let queued = record.queued;
         *record = Folio { object, index, zone, memcg, nr, flags, queued, ..Folio::UNLISTED };

@@ -33,6 +33,8 @@ pub(super) struct Folio {
     pub(super) index: u32,
     /// What NUMA balancing keeps with it, 0 for nothing.
     pub(super) word: u32,
+    /// Where on its list it is.
+    pub(super) place: u32,
     pub(super) flags: u16,
     pub(super) memcg: u16,
     /// Base pages.
@@ -56,6 +58,7 @@ impl Folio {
         object: NONE,
         index: 0,
         word: 0,
+        place: 0,
         flags: 0,
         memcg: 0,
         nr: 1,
@@ -91,6 +94,13 @@ impl Folio {
     #[inline]
     pub(super) fn evictable_list(&self) -> usize {
         self.kind() * 2 + usize::from(self.has(flag::ACTIVE))
+    }
+
+    /// It is free.
+    #[inline]
+    pub(super) fn release(&mut self) {
+        self.object = NONE;
+        self.flags = 0;
     }
 
     /// Makes it unevictable if it is locked, evictable if not.
@@ -152,10 +162,14 @@ impl Folios {
 
     #[inline]
     pub(super) fn release(&mut self, folio: u32) {
-        let record = &mut self[folio];
-        record.object = NONE;
-        record.flags = 0;
+        self[folio].release();
         self.free.push(folio);
+    }
+
+    /// Takes records back that are free already.
+    #[inline]
+    pub(super) fn released(&mut self, folios: &[u32]) {
+        self.free.extend_from_slice(folios);
     }
 
     #[inline]

@@ -1,7 +1,7 @@
 //! Per-CPU batches in front of the lists, and the classic lists themselves.
 
 use super::stat::Stat;
-use super::state::{Folio, Guest, Lruvec, OFF, UNEVICTABLE_LIST, flag};
+use super::state::{Guest, Lruvec, OFF, UNEVICTABLE_LIST, flag};
 use super::zone::Zone;
 use crate::list::List;
 
@@ -138,25 +138,22 @@ impl Guest {
         let (memcg, nr) = (record.memcg, i64::from(record.nr));
         let Zone { node, class, .. } = self.zones[record.zone as usize];
         let lruvec = self.lruvec(memcg, node);
+        let to = Self::list(lruvec, list);
         if at_tail {
-            self.lists.push_back(Self::list(lruvec, list), folio);
+            self.lists.push_back(to, folio, &mut self.folios);
         } else {
-            self.lists.push_front(Self::list(lruvec, list), folio);
+            self.lists.push_front(to, folio, &mut self.folios);
         }
         self.resize(lruvec, list, class, nr);
     }
 
-    /// As [`insert_evictable`](Self::insert_evictable) with the classic engine, for those of a batch,
-    /// which is mostly of one lruvec, that are `wanted`.
+    /// As [`insert_evictable`](Self::insert_evictable) with the classic engine, for a batch, which is
+    /// mostly of one lruvec.
     #[inline(never)]
-    pub(super) fn classic_insert_batch(
-        &mut self,
-        batch: &[u32],
-        mut wanted: impl FnMut(&mut Folio) -> bool,
-    ) {
+    pub(super) fn classic_insert_batch(&mut self, batch: &[u32]) {
         let Some(first) = batch.first().map(|first| self.folios[*first]) else { return };
         let nr_nodes = self.nodes.len();
-        let Self { folios, zones, lruvecs, node_size, .. } = self;
+        let Self { folios, zones, lruvecs, node_size, lists, .. } = self;
         let place_of = |memcg: u16, zone: u8| {
             let Zone { node, class, .. } = zones[zone as usize];
             (memcg as usize * nr_nodes + node, node, class)
@@ -165,11 +162,8 @@ impl Guest {
         let mut place = place_of(memcg, zone);
         let mut head = Self::list(place.0, 0).0;
         let mut grown = [0; 5];
-        self.lists.push_fronts(batch.iter().filter_map(|folio| {
-            let record = &mut folios[*folio];
-            if !wanted(record) {
-                return None;
-            }
+        for folio in batch.iter().copied() {
+            let record = &mut folios[folio];
             let list = if record.has(flag::MLOCKED | flag::UNEVICTABLE) {
                 record.set_evictable();
                 record.classic_list()
@@ -184,8 +178,8 @@ impl Guest {
                 head = Self::list(place.0, 0).0;
             }
             grown[list] += i64::from(record.nr);
-            Some((List(head + list as u32), *folio))
-        }));
+            lists.push_front(List(head + list as u32), folio, folios);
+        }
         resize_lists(&mut self.lruvecs, &mut self.node_size, place, grown);
     }
 
@@ -197,7 +191,7 @@ impl Guest {
         let (memcg, nr) = (record.memcg, i64::from(record.nr));
         let Zone { node, class, .. } = self.zones[record.zone as usize];
         let lruvec = self.lruvec(memcg, node);
-        self.lists.del(Self::list(lruvec, list), folio);
+        self.lists.del(Self::list(lruvec, list), folio, &self.folios);
         self.resize(lruvec, list, class, -nr);
     }
 
@@ -214,20 +208,55 @@ impl Guest {
     ) -> (Vec<u32>, u64, u64) {
         let mut taken = std::mem::take(&mut self.batch);
         taken.clear();
+        let heads = Self::list(lruvec, list);
+        self.lists.copy_back(heads, want as usize, &mut taken);
+        let (mut pages, mut nr) = (0, 0);
+        let zone = taken.first().map_or(0, |first| self.folios[*first].zone);
+        let zone_class = self.zones[zone as usize].class;
+        if zone_class <= class {
+            for folio in &taken {
+                let record = &mut self.folios[*folio];
+                if pages >= want || record.zone != zone {
+                    break;
+                }
+                record.on = OFF;
+                record.flags |= flags;
+                pages += u64::from(record.nr);
+                nr += 1;
+            }
+        }
+        taken.truncate(nr);
+        self.lists.drop_back(heads, nr as u32);
+        self.resize(lruvec, list, zone_class, -(pages as i64));
+        if pages >= want || self.lists.is_empty(heads) {
+            return (taken, pages, 0);
+        }
+        let want = want - pages;
+        let (more, passed) =
+            self.take_of_zones((lruvec, list), want, class, flags, above, &mut taken);
+        (taken, pages + more, passed)
+    }
+
+    /// What is left of [`take_cold`](Self::take_cold) where zones mix on a list.
+    #[cold]
+    fn take_of_zones(
+        &mut self,
+        (lruvec, list): (usize, usize),
+        want: u64,
+        class: usize,
+        flags: u16,
+        above: Above,
+        taken: &mut Vec<u32>,
+    ) -> (u64, u64) {
         let (mut passed, mut passed_pages, mut pages, mut gone) = (Vec::new(), 0, 0, [0; 4]);
         let (folios, zones) = (&mut self.folios, &self.zones);
-        let (mut zone, mut zone_class, mut counted) = (u8::MAX, 0, 0);
         let heads = Self::list(lruvec, list);
         self.lists.pop_back_while(heads, |folio| {
             if pages >= want {
                 return false;
             }
             let record = &mut folios[folio];
-            if record.zone != zone {
-                gone[zone_class] += pages - std::mem::replace(&mut counted, pages);
-                zone = record.zone;
-                zone_class = zones[zone as usize].class % gone.len();
-            }
+            let zone_class = zones[record.zone as usize].class;
             let nr = u64::from(record.nr);
             if zone_class > class {
                 passed_pages += nr;
@@ -237,17 +266,19 @@ impl Guest {
             record.on = OFF;
             record.flags |= flags;
             pages += nr;
+            gone[zone_class % 4] += nr;
             taken.push(folio);
             true
         });
-        gone[zone_class] += pages - counted;
         if above == Above::Pass {
-            passed.into_iter().for_each(|folio| self.lists.push_front(heads, folio));
+            for folio in passed {
+                self.lists.push_front(heads, folio, &mut self.folios);
+            }
         }
         for (class, nr) in gone.into_iter().enumerate().filter(|(_, nr)| *nr > 0) {
             self.resize(lruvec, list, class, -(nr as i64));
         }
-        (taken, pages, passed_pages)
+        (pages, passed_pages)
     }
 
     /// Takes a folio off whatever list it is on.

@@ -71,9 +71,9 @@ impl Engine for Mglru {
         guest.count_generation(lruvec, (generation, kind, class), nr);
         let list = Guest::list(lruvec, place);
         if rotated {
-            guest.lists.push_back(list, folio);
+            guest.lists.push_back(list, folio, &mut guest.folios);
         } else {
-            guest.lists.push_front(list, folio);
+            guest.lists.push_front(list, folio, &mut guest.folios);
         }
     }
 
@@ -99,7 +99,7 @@ impl Engine for Mglru {
             record.flags |= flag::ACTIVE;
         }
         guest.count_generation(lruvec, (generation, kind, class), -nr);
-        guest.lists.del(Guest::list(lruvec, place), folio);
+        guest.lists.del(Guest::list(lruvec, place), folio, &guest.folios);
     }
 
     fn mark_accessed(&self, guest: &mut Guest, folio: u32) {
@@ -271,11 +271,12 @@ impl Guest {
         let kind = self.folios.kind(folio);
         let place = list_of(generation, kind, self.class_of(folio));
         let from = self.folios[folio].on as usize;
-        self.lists.del(Self::list(lruvec, from), folio);
+        self.lists.del(Self::list(lruvec, from), folio, &self.folios);
+        let to = Self::list(lruvec, place);
         if at_tail {
-            self.lists.push_back(Self::list(lruvec, place), folio);
+            self.lists.push_back(to, folio, &mut self.folios);
         } else {
-            self.lists.push_front(Self::list(lruvec, place), folio);
+            self.lists.push_front(to, folio, &mut self.folios);
         }
         self.folios[folio].on = place as u8;
     }

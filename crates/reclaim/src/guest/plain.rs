@@ -7,9 +7,9 @@
 use super::engine::Engine;
 use super::page::Page;
 use super::shadow::SLOTS;
-use super::shrink::Outcome;
+use super::shrink::{LOOK, Outcome};
 use super::stat::Stat;
-use super::state::{Folio, Guest, flag, pte};
+use super::state::{Folio, Folios, Guest, flag, pte};
 use super::swap::Device;
 use super::vmscan::ScanControl;
 use crate::mapped::Verdict;
@@ -62,28 +62,20 @@ impl Guest {
         let object = &mut self.objects[first.object as usize];
         let ([vma], false) = (&object.vmas[..], object.shmem) else { return 0 };
         let ptes = &mut self.vmas[*vma as usize].ptes[..];
-        let (mut done, mut activated, mut evicted) = (0, 0, 0);
-        for (folio, verdict) in batch.iter().zip(verdicts) {
-            let Some(verdict) = *verdict else { break };
+        let sorted = sort::<KIND>(&mut self.folios, first, batch, verdicts, room);
+        let Sorted { done, activated, going, nr_going } = sorted;
+        let going = &going[..nr_going];
+        let mut seen = 0;
+        for folio in going {
+            let index = self.folios[*folio].index as usize;
+            seen ^= object.pages.get(index).map_or(0, |page| page.bits());
+            seen ^= object.leaves.get(index / 64).map_or(0, |leaf| u32::from(leaf.pages));
+        }
+        std::hint::black_box(seen);
+        for (before, folio) in (outcome.evicted..).zip(going) {
             let record = &mut self.folios[*folio];
-            if verdict == Verdict::Keep {
-                done += 1;
-                continue;
-            }
-            let is_like = record.object == first.object && record.zone == first.zone;
-            let is_plain = is_like && is_plain::<KIND>(record, verdict);
-            if !is_plain || KIND == 0 && evicted == room {
-                break;
-            }
-            done += 1;
-            if verdict == Verdict::Activate {
-                record.flags |= flag::ACTIVE;
-                activated += 1;
-                continue;
-            }
             let index = record.index;
             unmap(record, ptes);
-            let before = outcome.evicted + evicted;
             let shadow = engine.evict(&mut self.lruvecs, record, own, target, before);
             if KIND == 0 {
                 let slot = self.swap.put(first.memcg, shadow).expect("there was room for it");
@@ -92,9 +84,10 @@ impl Guest {
                 let lruvec = leaf.memcg as usize * self.nodes.len() + node;
                 self.lruvecs[lruvec].list_leaf(leaf, first.object, index / SLOTS);
             }
-            self.folios.release(*folio);
-            evicted += 1;
+            record.release();
         }
+        self.folios.released(going);
+        let evicted = nr_going as u64;
         if KIND == 0 && evicted > 0 {
             self.count(first.memcg, Stat::pswpout, evicted);
             self.charge_swap(first.memcg, evicted);
@@ -110,6 +103,44 @@ impl Guest {
         }
         done
     }
+}
+
+/// The first folios of a batch, sorted by what was decided.
+struct Sorted {
+    /// How many of them there are.
+    done: usize,
+    activated: u64,
+    /// Those that are to go.
+    going: [u32; LOOK],
+    nr_going: usize,
+}
+
+/// Sorts the first folios of a batch, as many as are like its first one and plain; `room` of them may go.
+/// Nobody can predict what was decided, so there is no branch for it.
+#[inline]
+fn sort<const KIND: usize>(
+    folios: &mut Folios,
+    first: &Folio,
+    batch: &[u32],
+    verdicts: &[Option<Verdict>],
+    room: u64,
+) -> Sorted {
+    let mut sorted = Sorted { done: 0, activated: 0, going: [0; LOOK], nr_going: 0 };
+    for (folio, verdict) in batch.iter().zip(verdicts).take(LOOK) {
+        let Some(verdict) = *verdict else { break };
+        let record = &mut folios[*folio];
+        let is_like = record.object == first.object && record.zone == first.zone;
+        if !is_like || !is_plain::<KIND>(record, verdict) || sorted.nr_going as u64 >= room {
+            break;
+        }
+        sorted.done += 1;
+        let is_active = verdict == Verdict::Activate;
+        record.flags |= u16::from(is_active) * flag::ACTIVE;
+        sorted.activated += u64::from(is_active);
+        sorted.going[sorted.nr_going % LOOK] = *folio;
+        sorted.nr_going += usize::from(!is_active && verdict != Verdict::Keep);
+    }
+    sorted
 }
 
 /// Removes the page table entry of a folio that is mapped in one place.

@@ -7,12 +7,12 @@ use super::engine::Engine;
 use super::kswapd::Kswapd;
 use super::mglru::Mglru;
 use super::page::Page;
+use super::ring::Rings;
 use super::stat::{NumaStats, Stats};
 use super::state::{Cpu, Folios, Guest, Leaf, Memcg, NONE, NR_LISTS, Object, Process, Vma};
 use super::swap::{Device, Swap};
 use super::zone::Zone;
 use crate::hierarchy::{self, Design, Protection};
-use crate::list::Lists;
 use crate::mapped::{Answers, MappedPages, RefaultDistance};
 
 /// A zone as the guest has it.
@@ -218,7 +218,7 @@ impl Guest {
             mapped_pages: Answers::of(&RefaultDistance),
             folios: Folios::default(),
             batch: Vec::new(),
-            lists: Lists::new(0, 0),
+            lists: Rings::default(),
             lruvecs: Vec::new(),
             node_size: vec![[0; 5]; nr_nodes],
             memcgs: Vec::new(),
@@ -272,7 +272,7 @@ impl Guest {
             ..Memcg::default()
         };
         self.push_memcg(memcg);
-        self.lists = Lists::new((self.lruvecs.len() * NR_LISTS) as u32, 0);
+        self.lists = Rings::new(self.lruvecs.len() * NR_LISTS);
         self.memcgs.len() as u16 - 1
     }
 

@@ -25,7 +25,7 @@ pub(super) struct Outcome {
 }
 
 /// Folios that are decided about at once.
-const LOOK: usize = 32;
+pub(super) const LOOK: usize = 32;
 
 /// What was decided about folios of a batch, where it was.
 pub(super) type Verdicts = [Option<Verdict>; LOOK];

@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, VecDeque};
 use super::engine::Engine;
 pub(super) use super::folio::{Folio, Folios, flag};
 use super::page::Page;
+use super::ring::Rings;
 use super::stat::{NumaStats, Stat, Stats};
 use super::swap::Swap;
 use super::writeback::Dirty;
 use super::zone::Zone;
 use super::{Config, Knobs};
 use crate::hierarchy::{Hierarchy, Recent};
-use crate::list::{List, Lists};
+use crate::list::List;
 use crate::mapped::Answers;
 
 /// "No such thing" in vectors of ids.
@@ -312,7 +313,7 @@ pub struct Guest {
     pub(super) folios: Folios,
     /// Room for a batch of reclaim, kept between batches.
     pub(super) batch: Vec<u32>,
-    pub(super) lists: Lists,
+    pub(super) lists: Rings,
     pub(super) lruvecs: Vec<Lruvec>,
     /// By node and list.
     pub(super) node_size: Vec<[i64; 5]>,

@@ -88,7 +88,7 @@ impl Guest {
             (on != OFF && counted.folios.contains(&folio))
                 .then(|| Self::list(self.lruvec_of(folio), on as usize))
         };
-        self.lists.validate(list_of);
+        self.lists.validate(&self.folios, list_of);
         let mut waiting = BTreeSet::new();
         for folio in self.cpus.iter().flat_map(|cpu| &cpu.add) {
             assert!(waiting.insert(*folio), "a folio waits in two batches");
