@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 /// What is told about progress, and asked whether to go on. All methods may be called from any
 /// thread; what they do cannot influence results, but for cancelling.
@@ -10,9 +11,9 @@ pub trait Observer: Sync {
     fn planned(&self, nr_runs: usize) {
         let _ = nr_runs;
     }
-    /// A run has ended.
-    fn finished(&self, what: &str) {
-        let _ = what;
+    /// A run has ended, after so long.
+    fn finished(&self, what: &str, took: Duration) {
+        let _ = (what, took);
     }
     /// Whether runs that have not begun shall not begin.
     fn is_cancelled(&self) -> bool {
@@ -41,11 +42,12 @@ pub(crate) fn map<I: Sync, O: Send>(
         while !observer.is_cancelled() {
             let idx = next.fetch_add(1, Ordering::Relaxed);
             let (Some(item), Some(slot)) = (items.get(idx), done.get(idx)) else { break };
+            let started = Instant::now();
             let result = work(item);
             if let Ok(mut slot) = slot.lock() {
                 *slot = Some(result);
             }
-            observer.finished(&name(item));
+            observer.finished(&name(item), started.elapsed());
         }
     };
     std::thread::scope(|scope| {

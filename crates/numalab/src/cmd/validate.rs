@@ -1,13 +1,15 @@
 //! `numalab validate`.
 
+use std::io::IsTerminal;
 use std::path::Path;
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use validate::{Observer, Options, Row};
 
 use crate::cli::{ProgressChoice, Validate};
 use crate::error::Error;
-use crate::ui::{Ui, out};
+use crate::ui::{Ui, note, out};
 
 /// Runs the suites, prints the rows, and fails when one is outside its band.
 pub(crate) fn validate(args: &Validate, ui: &Ui) -> Result<(), Error> {
@@ -21,7 +23,7 @@ pub(crate) fn validate(args: &Validate, ui: &Ui) -> Result<(), Error> {
     };
     let bar = Bar::new(ui);
     let outcome = validate::run(&options, &bar).map_err(refused)?;
-    bar.0.finish_and_clear();
+    bar.bar.finish_and_clear();
     let rows = &outcome.rows;
     if let Some(path) = &args.predictions {
         write(path, &validate::kernel::predictions_csv(&outcome.predictions))?;
@@ -51,8 +53,11 @@ fn write(path: &Path, text: &str) -> Result<(), Error> {
     Ok(results::write_file(path, text.as_bytes())?)
 }
 
-/// Runs done of those planned, on stderr.
-struct Bar(ProgressBar);
+/// Runs done of those planned, on stderr: a bar on a terminal, elsewhere a line a run.
+struct Bar {
+    bar: ProgressBar,
+    lines: bool,
+}
 
 impl Bar {
     fn new(ui: &Ui) -> Self {
@@ -62,20 +67,27 @@ impl Bar {
         };
         let style = ProgressStyle::with_template("{pos}/{len} runs  {eta} left  {wide_msg}");
         let bar = ProgressBar::with_draw_target(Some(0), target);
-        Self(match style {
+        let bar = match style {
             Ok(style) => bar.with_style(style),
             Err(_) => bar,
-        })
+        };
+        let lines =
+            matches!(ui.progress, ProgressChoice::Always) && !std::io::stderr().is_terminal();
+        Self { bar, lines }
     }
 }
 
 impl Observer for Bar {
     fn planned(&self, nr_runs: usize) {
-        self.0.inc_length(nr_runs as u64);
+        self.bar.inc_length(nr_runs as u64);
     }
 
-    fn finished(&self, what: &str) {
-        self.0.set_message(what.to_owned());
-        self.0.inc(1);
+    fn finished(&self, what: &str, took: Duration) {
+        self.bar.set_message(what.to_owned());
+        self.bar.inc(1);
+        if self.lines {
+            let (done, planned) = (self.bar.position(), self.bar.length().unwrap_or(0));
+            note(&format!("{done}/{planned} runs  {:.1} s  {what}\n", took.as_secs_f64()));
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use crate::rig::{files, names, numalab, ok, small, without_wall};
+use crate::rig::{files, names, numalab, ok, root, small, without_wall};
 
 #[test]
 fn jobs_do_not_change_a_byte() {
@@ -143,6 +143,15 @@ fn one_run_prints_counters_as_the_kernel_does() {
     assert_eq!(counters.to_string(), ran.stdout);
     assert!(counters[base::Vm::numa_interleave] > 0);
     assert!(ran.stderr.contains("on small"), "{}", ran.stderr);
+}
+
+#[test]
+fn validate_tells_every_run_where_stderr_is_no_terminal() {
+    let args = ["--progress", "always", "validate", "--filter", "m-ingo-ram/RAM-bw-local/"];
+    let ran = numalab(&root(), &args);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let line = ran.stderr.lines().find(|line| line.starts_with("1/1 runs")).unwrap_or_default();
+    assert!(line.contains(" s  m-ingo-ram/"), "{}", ran.stderr);
 }
 
 #[test]
