@@ -74,7 +74,12 @@ config! {
         pub minus: Vec<Spanned<String>> = Vec::new(),
         /// Cells whose values, added up, divide this one's; none for a plain value.
         pub over: Vec<Spanned<String>> = Vec::new(),
-        /// Half-width of the band, in percent of the published value.
+        /// Least of the runs that `published` is the average of; of a ratio, the least over the base's most.
+        pub published_least: Option<f64>,
+        /// Most of those runs; of a ratio, the most over the base's least.
+        pub published_most: Option<f64>,
+        /// Half-width of the band, in percent of the published value. With `published_least` and
+        /// `published_most`, the band goes so far beyond them, in percent of each.
         #[check(config::if_some(positive))]
         pub within_pct: Option<f64>,
         /// Least value that passes.
@@ -96,6 +101,19 @@ config! {
             let message = "a band is either `within_pct` or `low` and `high` (or one of them)";
             cx.error(span, message, "in this row");
         }
+        match (row.published_least, row.published_most) {
+            (None, None) => {}
+            (Some(least), Some(most)) if row.within_pct.is_some() => {
+                if !(least <= row.published && row.published <= most) {
+                    let message = "`published` is not between `published_least` and `published_most`";
+                    cx.error(span, message, "in this row");
+                }
+            }
+            _ => {
+                let message = "`published_least` and `published_most` come together, with `within_pct`";
+                cx.error(span, message, "in this row");
+            }
+        }
         let adds_up = row.metric.has_total() && row.metric != Metric::HintLocal;
         if (!row.plus.is_empty() && !row.metric.has_total()) || (!row.minus.is_empty() && !adds_up)
         {
@@ -115,8 +133,10 @@ impl RowFile {
     pub fn band(&self) -> (f64, f64) {
         match self.within_pct {
             Some(pct) => {
-                let half = self.published.abs() * pct / 100.0;
-                (self.published - half, self.published + half)
+                let beyond = |end: f64| end.abs() * pct / 100.0;
+                let least = self.published_least.unwrap_or(self.published);
+                let most = self.published_most.unwrap_or(self.published);
+                (least - beyond(least), most + beyond(most))
             }
             None => (self.low.unwrap_or(f64::NEG_INFINITY), self.high.unwrap_or(f64::INFINITY)),
         }

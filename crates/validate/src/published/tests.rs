@@ -72,7 +72,7 @@ fn bound_rows_of_a_small_machine_pass_and_excluded_ones_do_not_run() {
     let rows = run(&tables, &options("m-sri2/numa02_HARD"), &());
     assert_eq!(rows.len(), 1);
     assert!(rows[0].passed(), "{:?}", rows[0]);
-    let rows = run(&tables, &options("m-sri8/SMT_HARD"), &());
+    let rows = run(&tables, &options("m-sri4/1x3-convergence/convergence_s"), &());
     assert_eq!(rows[0].verdict, Verdict::Excluded);
     assert!(!rows[0].passed() && rows[0].got.is_none());
 }
@@ -131,15 +131,39 @@ fn a_row_may_ask_for_one_process() {
     assert_eq!(rows[0].got.as_ref().unwrap().median, 1.5);
 }
 
+/// A table of one row, or what is wrong with it.
+fn table_of_row(row: &str) -> Result<TableFile, String> {
+    let text = format!(
+        "title = 't'\nsource = 's'\nmachine = 'm.toml'\nworkloads = {{ a = {{ kind = 'autonuma-benchmark', program = 'numa02' }} }}\n\
+            [[cells]]\nid = 'x'\nworkload = 'a'\ndesign = 'first-touch'\nrows = [{{ {row} }}]\n"
+    );
+    config::parse::<TableFile>("t.toml", &text).map_err(|p| p.render(false))
+}
+
+#[test]
+fn a_band_is_about_the_average_or_about_the_interval_of_the_runs() {
+    let band = |more: &str| {
+        let row = format!("metric = 'elapsed_s', published = 100.0, {more}");
+        table_of_row(&row).map(|file| file.cells[0].rows[0].band())
+    };
+    assert_eq!(band("within_pct = 10.0"), Ok((90.0, 110.0)));
+    let wide = "published_least = 80.0, published_most = 200.0";
+    assert_eq!(band(&format!("{wide}, within_pct = 10.0")), Ok((72.0, 220.0)));
+    assert!(band(&format!("{wide}, low = 1.0")).is_err_and(|text| text.contains("within_pct")));
+    assert!(
+        band("published_least = 80.0, within_pct = 1.0")
+            .is_err_and(|text| text.contains("together"))
+    );
+    assert!(
+        band("published_least = 101.0, published_most = 102.0, within_pct = 1.0")
+            .is_err_and(|text| text.contains("between"))
+    );
+}
+
 #[test]
 fn what_a_process_or_a_rate_cannot_be_is_said() {
     let row = |more: &str| {
-        let text = format!(
-            "title = 't'\nsource = 's'\nmachine = 'm.toml'\nworkloads = {{ a = {{ kind = 'autonuma-benchmark', program = 'numa02' }} }}\n\
-                [[cells]]\nid = 'x'\nworkload = 'a'\ndesign = 'first-touch'\n\
-                rows = [{{ published = 1.0, within_pct = 1.0, {more} }}]\n"
-        );
-        config::parse::<TableFile>("t.toml", &text).map(|_| ()).map_err(|p| p.render(false))
+        table_of_row(&format!("published = 1.0, within_pct = 1.0, {more}")).map(|_| ())
     };
     assert!(
         row("metric = 'elapsed_s', process = 0").is_err_and(|text| text.contains("throughput"))
