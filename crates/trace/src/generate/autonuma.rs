@@ -32,8 +32,13 @@ config_enum! {
 config_enum! {
     /// How a program of autonuma-benchmark is bound.
     pub enum Variant {
-        /// Not bound: the kernel places threads and memory.
+        /// Not bound: the kernel places threads and memory. The first sweep of numa01 and
+        /// numa01_THREAD_ALLOC is forced to one node, the same for both processes, as the program
+        /// is built since July 2012 (`NO_BIND_FORCE_SAME_NODE`).
         Base = "base",
+        /// Not bound, and no node forced: what numa01 without any option was before July 2012.
+        /// numa02 is the same as in `base`.
+        Unforced = "unforced",
         /// HARD_BIND: threads and memory side by side.
         Hard = "HARD",
         /// INVERSE_BIND: threads and memory apart, as far as the programs do that.
@@ -61,7 +66,7 @@ config! {
         pub work: u64 = 1,
         /// `-m`: as many threads as on a machine with two CPUs a node.
         pub two_per_node: bool = false,
-        /// Node on which unbound numa01 and numa01_THREAD_ALLOC start: 0 or 1. Unset, the seed
+        /// Node on which numa01 and numa01_THREAD_ALLOC start as variant `base`: 0 or 1. Unset, the seed
         /// decides, as the second of the clock did in the program.
         #[check(config::if_some(in_range(0..=1)))]
         pub start_node: Option<u8> = None,
@@ -114,13 +119,17 @@ impl Autonuma {
         if self.two_per_node { 2 * builder.nodes().len() } else { builder.nr_cpus() }
     }
 
-    /// Nodes, refused if bound to fewer than two.
-    fn nodes(&self, builder: &Builder<'_>) -> Result<Vec<NodeId>, OpenError> {
-        builder.nodes_at_least(if self.variant == Variant::Base { 1 } else { 2 })
+    fn is_bound(&self) -> bool {
+        matches!(self.variant, Variant::Hard | Variant::Inverse)
     }
 
-    /// CPUs of a process of numa01 and the nodes it is to allocate from; the second is kept for
-    /// the whole run if it is bound, else for the first sweep only.
+    /// Nodes, refused if bound to fewer than two.
+    fn nodes(&self, builder: &Builder<'_>) -> Result<Vec<NodeId>, OpenError> {
+        builder.nodes_at_least(if self.is_bound() { 2 } else { 1 })
+    }
+
+    /// CPUs of a process of numa01 and the nodes it is to allocate from, none for any; the second
+    /// is kept for the whole run if it is bound, else for the first sweep only.
     fn halves(
         &self,
         builder: &Builder<'_>,
@@ -138,6 +147,7 @@ impl Autonuma {
                 let start = NodeMask::only(nodes[usize::from(node).min(nodes.len() - 1)]);
                 [(CpuMask::EMPTY, start), (CpuMask::EMPTY, start)]
             }
+            Variant::Unforced => [(CpuMask::EMPTY, NodeMask::EMPTY); 2],
             Variant::Hard => [(cpus[0], mask(lower)), (cpus[1], upper)],
             // The program tests for the first mask twice, so that the second process, which should
             // get the lower nodes, keeps the upper ones.
@@ -183,10 +193,11 @@ impl Autonuma {
     ) -> Vec<Op> {
         let shared = self.program == AutonumaProgram::Numa01;
         let own = if shared { pages.clone() } else { part(pages, idx, nr_threads) };
-        let mut programme = vec![
-            Op::event(Event::SetMempolicy(Mempolicy::Bind(memory))),
-            Op::write(mm, pages.clone()),
-        ];
+        let mut programme = Vec::new();
+        if !memory.is_empty() {
+            programme.push(Op::event(Event::SetMempolicy(Mempolicy::Bind(memory))));
+        }
+        programme.push(Op::write(mm, pages.clone()));
         if self.variant == Variant::Base {
             programme.push(Op::event(Event::SetMempolicy(Mempolicy::Local)));
         }
@@ -208,7 +219,7 @@ impl Autonuma {
         let mut main = Vec::new();
         for (idx, node) in nodes.iter().enumerate() {
             let data = part(&pages, idx, nodes.len());
-            if self.variant != Variant::Base {
+            if self.is_bound() {
                 let bind = Mempolicy::Bind(NodeMask::only(*node));
                 main.push(Op::event(Event::Mbind(mm, data.clone(), bind)));
             }
@@ -218,7 +229,7 @@ impl Autonuma {
         let node_of = |idx: usize| nodes[idx * nodes.len() / nr_threads];
         let worker = |idx: usize| {
             let allowed = match self.variant {
-                Variant::Base => CpuMask::EMPTY,
+                Variant::Base | Variant::Unforced => CpuMask::EMPTY,
                 Variant::Hard => builder.cpus_of(&[node_of(idx)]),
                 Variant::Inverse => builder.cpus_of(&[node_of(nr_threads - 1 - idx)]),
             };

@@ -117,6 +117,15 @@ fn numa01_starts_on_one_node_and_at_one_offset() {
 }
 
 #[test]
+fn numa01_forces_no_node_when_it_is_not_asked_to() {
+    let mut workload = open(&program(AutonumaProgram::Numa01, Variant::Unforced), 4, 4);
+    for thread in &mut workload.threads {
+        assert_eq!(thread.allowed, CpuMask::EMPTY);
+        assert_eq!(policies(&steps(thread, 1000).unwrap()), []);
+    }
+}
+
+#[test]
 fn numa01_bound_halves() {
     for nr_nodes in [2usize, 4, 8] {
         let half = nr_nodes / 2;
