@@ -8,6 +8,7 @@
 
 mod advise;
 mod beside;
+mod blocks;
 mod classic;
 mod engine;
 mod fault;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::blocks::Blocks;
 use super::classic::Classic;
 use super::engine::Engine;
 use super::kswapd::Kswapd;
@@ -182,10 +183,6 @@ pub enum Policy {
     },
 }
 
-/// Free pages in blocks that serve other kinds of allocation, a block or two of 512 in part. From 600
-/// to 750 pages the counters of recorded runs are the same; they do not change much down to 400.
-const FOREIGN_PAGES: u64 = 640;
-
 static CLASSIC: Classic = Classic;
 static MGLRU: Mglru = Mglru;
 
@@ -215,6 +212,7 @@ impl Guest {
             is_mglru: engine.is_mglru(),
             hierarchy: Box::new(Protection::new(hierarchy::knobs::Protection::default())),
             counts_charges: false,
+            leaf_room: 0,
             mapped_pages: Answers::of(&RefaultDistance),
             folios: Folios::default(),
             batch: Vec::new(),
@@ -422,7 +420,7 @@ pub(super) fn build_zone(config: &ZoneConfig, nr_cpus: usize, cpus: &[usize]) ->
         marks: config.marks,
         reserve: config.reserve,
         batch: config.batch.max(1),
-        foreign: if config.class > 0 { FOREIGN_PAGES } else { 0 },
+        blocks: Blocks::at_start(config.class, config.managed),
         ..Zone::default()
     };
     zone.setup_lists(nr_cpus, cpus.get(config.node).copied().unwrap_or(0));

@@ -89,6 +89,7 @@ impl Guest {
         self.objects[object as usize].leaves[slot].pages += 1;
         if charge {
             self.charge_slab(memcg, LEAF_BYTES, true);
+            self.take_leaf();
         }
         shadow
     }
@@ -101,6 +102,7 @@ impl Guest {
             leaf.charged = false;
             let memcg = leaf.memcg;
             self.uncharge_slab(memcg, LEAF_BYTES, true);
+            self.leaf_room += 1;
             return;
         }
         let lruvec = &mut self.lruvecs[leaf.memcg as usize * nr_nodes + node];
@@ -141,6 +143,7 @@ impl Guest {
             file.pages[first..last].fill(Page::EMPTY);
             self.lruvecs[lruvec].nr_shadow_leaves -= 1;
             self.uncharge_slab(memcg, LEAF_BYTES, true);
+            self.leaf_room += 1;
             self.count(memcg, Stat::workingset_nodereclaim, 1);
         }
     }

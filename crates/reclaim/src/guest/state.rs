@@ -307,6 +307,8 @@ pub struct Guest {
     pub(super) hierarchy: Box<dyn Hierarchy>,
     /// Whether the design for that counts charges.
     pub(super) counts_charges: bool,
+    /// Leaves that the slabs of them have room for.
+    pub(super) leaf_room: u64,
     /// What becomes of pages whose accessed bits are set.
     pub(super) mapped_pages: Answers,
     pub(super) now: u64,

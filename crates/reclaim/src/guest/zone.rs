@@ -5,6 +5,7 @@
 //! in a zone a page lies.
 
 use super::Policy;
+use super::blocks::Blocks;
 use super::stat::{NumaStat, Stat};
 use super::state::{Guest, HUGE};
 
@@ -20,6 +21,8 @@ pub(super) enum Mark {
 #[derive(Clone, Debug, Default)]
 pub(super) struct PageList {
     pub(super) count: u64,
+    /// Further pages, used last: of blocks of other kinds of allocation, by their block.
+    pub(super) stolen: Vec<u8>,
     high: u64,
     high_min: u64,
     high_max: u64,
@@ -35,6 +38,12 @@ impl PageList {
         // Each page halves it.
         self.free_count = self.free_count.checked_shr(pages as u32).unwrap_or(0);
         self.count -= pages;
+    }
+
+    /// Pages in all.
+    #[inline]
+    pub(super) fn len(&self) -> u64 {
+        self.count + self.stolen.len() as u64
     }
 }
 
@@ -56,9 +65,12 @@ pub(super) struct Zone {
     pub(super) lists: Vec<PageList>,
     /// Whether kswapd is to be told of a boost.
     pub(super) boosted: bool,
-    /// Pages of it in blocks of other kinds of allocation, taken last. A page that is taken from such a
-    /// block goes back into it when it is freed, so a stream through the zone does not use them up.
-    pub(super) foreign: u64,
+    /// Its free pages in blocks of other kinds of allocation, taken last.
+    pub(super) blocks: Blocks,
+    /// The fewest pages that were free in movable blocks: as many lie in blocks that are free altogether.
+    pub(super) untouched: u64,
+    /// Pages of slabs.
+    pub(super) slab: u64,
 }
 
 impl Zone {
@@ -84,18 +96,18 @@ impl Zone {
         let high_max = (self.managed / 8 / sharers).max(4 * self.batch);
         let list = PageList { high: high_min, high_min, high_max, ..PageList::default() };
         self.lists = vec![list; nr_cpus];
+        self.untouched = self.free.saturating_sub(self.blocks.free());
     }
 
-    /// Takes pages out of the buddy lists. Each one that has to come from a block of another kind
-    /// boosts the watermarks.
+    /// Takes pages out of the buddy lists into a CPU's (`rmqueue_bulk`).
     #[inline]
-    fn take(&mut self, pages: u64) {
-        let own = self.free.saturating_sub(self.foreign);
-        self.free -= pages.min(self.free);
-        if own < pages && self.foreign > 0 && self.managed >= 4 * HUGE as u64 {
-            let most = (self.marks[2] * 15 / 10).max(HUGE as u64);
-            self.boost = (self.boost + (pages - own) * HUGE as u64).min(most);
-            self.boosted = true;
+    fn take(&mut self, cpu: usize, pages: u64) {
+        let own = self.free.saturating_sub(self.blocks.free());
+        self.untouched = self.untouched.min(own.saturating_sub(pages));
+        self.free -= pages;
+        self.lists[cpu].count += pages.min(own);
+        if own < pages {
+            self.fall_back(cpu, pages - own);
         }
     }
 
@@ -108,7 +120,15 @@ impl Zone {
             list.count -= 1;
             return true;
         }
-        self.fill(cpu)
+        self.take_stolen(cpu) || self.fill(cpu)
+    }
+
+    /// Takes a page of a block of another kind from a CPU's list.
+    fn take_stolen(&mut self, cpu: usize) -> bool {
+        let Some(block) = self.lists[cpu].stolen.pop() else { return false };
+        let held: u64 = self.lists.iter().map(PageList::len).sum();
+        self.blocks.note_use(block, self.managed.saturating_sub(self.free + held));
+        true
     }
 
     /// Fills a CPU's list and takes a page from it.
@@ -125,11 +145,10 @@ impl Zone {
             list.alloc_factor += 1;
         }
         nr = nr.min(limit).min(self.free);
-        self.take(nr);
+        self.take(cpu, nr);
         let list = &mut self.lists[cpu];
-        list.count += nr;
         if list.count == 0 {
-            return false;
+            return self.take_stolen(cpu);
         }
         list.count -= 1;
         true
@@ -151,14 +170,14 @@ impl Zone {
             (4 * batch).min(list.high)
         } else if below_high {
             shrink(list);
-            list.count.max(list.high_min)
+            list.len().max(list.high_min)
         } else {
-            if list.count >= list.high && list.high < list.free_count + batch {
+            if list.len() >= list.high && list.high < list.free_count + batch {
                 list.high = (list.free_count + batch).min(list.high_max);
             }
             list.high
         };
-        if list.count >= bound {
+        if list.len() >= bound {
             self.drain(cpu, bound);
         }
     }
@@ -170,7 +189,7 @@ impl Zone {
         if !kswapd_runs && !self.below_high {
             // A list that does not come to its mark only grows.
             let list = &mut self.lists[cpu];
-            let nr = left.min(list.high.saturating_sub(list.count + 1));
+            let nr = left.min(list.high.saturating_sub(list.len() + 1));
             list.alloc_factor = list.alloc_factor.checked_shr(nr as u32).unwrap_or(0);
             list.count += nr;
             list.free_count = (list.free_count + nr).min(32 * self.batch);
@@ -185,8 +204,12 @@ impl Zone {
         let batch = self.batch;
         let list = &mut self.lists[cpu];
         let most = bound.saturating_sub(batch).max(batch);
-        let back = list.free_count.clamp(batch.min(most), most).min(list.count);
-        list.count -= back;
+        let back = list.free_count.clamp(batch.min(most), most).min(list.len());
+        // The oldest ones first, which the stolen ones are.
+        let stolen = list.stolen.len().min(back as usize);
+        list.count -= back - stolen as u64;
+        list.stolen.drain(..stolen).for_each(|block| self.blocks.put(block));
+        self.blocks.note_freed(back - stolen as u64);
         self.free += back;
         if self.below_high && self.free > self.marks[2] + self.boost {
             self.below_high = false;
@@ -407,8 +430,9 @@ impl Guest {
     fn drain_page_lists(&mut self) {
         for zone in &mut self.zones {
             for list in &mut zone.lists {
-                zone.free += list.count;
-                list.count = 0;
+                zone.free += list.len();
+                zone.blocks.note_freed(std::mem::take(&mut list.count));
+                list.stolen.drain(..).for_each(|block| zone.blocks.put(block));
             }
         }
     }
@@ -456,7 +480,7 @@ impl Guest {
     }
 
     #[inline(always)]
-    fn count_placement(&mut self, node: usize, preferred: usize, pages: u64) {
+    pub(super) fn count_placement(&mut self, node: usize, preferred: usize, pages: u64) {
         if node != preferred {
             self.numa[preferred][NumaStat::numa_foreign] += pages;
         }

@@ -1,5 +1,6 @@
 //! kswapd beside the tasks, and what wakes it.
 
+use super::super::blocks::Blocks;
 use super::*;
 
 const MS: u64 = 1_000_000;
@@ -137,9 +138,9 @@ fn the_time_that_a_task_sleeps_is_kswapds() {
 
 /// Runs of kswapd, pages it freed, and pages that went to the other node, of a stream of 30,000 after
 /// the first node is full.
-fn stream_on_a_full_node(foreign: u64) -> [u64; 3] {
+fn stream_on_a_full_node(blocks: Blocks) -> [u64; 3] {
     let (mut guest, region) = streaming(&[(1, 40_000), (1, 40_000)]);
-    guest.zones[0].foreign = foreign;
+    guest.zones[0].blocks = blocks;
     (0..70_000).for_each(|page| guest.file_io(0, region, page, false));
     check(&mut guest);
     let stats = guest.vmstat();
@@ -149,10 +150,10 @@ fn stream_on_a_full_node(foreign: u64) -> [u64; 3] {
 
 #[test]
 fn a_batch_from_blocks_of_another_kind_boosts_and_wakes_kswapd_of_the_node() {
-    let [runs, freed, away] = stream_on_a_full_node(0);
+    let [runs, freed, away] = stream_on_a_full_node(Blocks::default());
     assert!(runs == 0 && freed == 0 && away > 29_000, "nothing wakes it: {away} pages spill");
     // A stream goes on on its node, boost after boost of up to one and a half high marks, 999 pages.
-    let [runs, freed, away] = stream_on_a_full_node(640);
+    let [runs, freed, away] = stream_on_a_full_node(Blocks::at_start(1, 40_000));
     assert!(runs > 20 && away < 8_000, "{runs} runs, {away} pages spill");
     assert!((500..1500).contains(&(freed / runs)), "{} pages a run", freed / runs);
 }
