@@ -118,7 +118,9 @@ impl ScanOutcome {
 impl Memory {
     /// Walks once through the space from `plan.start`, at most to `plan.end`, and marks entries.
     pub fn scan(&mut self, plan: &ScanPlan) -> ScanOutcome {
-        scan_space(&mut self.spaces[plan.mm], &mut self.folios, plan)
+        let space = &mut self.spaces[plan.mm];
+        space.regions = plan.rules.regions;
+        scan_space(space, &mut self.folios, plan)
     }
 }
 

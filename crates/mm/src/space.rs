@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use base::{HUGE_PAGE_PAGES, Pages};
 
-use crate::{Mempolicy, Pte};
+use crate::{Mempolicy, Pte, Regions};
 
 /// A mapped range (the kernel's `vm_area_struct`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,13 +46,16 @@ pub struct AddressSpace {
     vmas: Vec<Vma>,
     /// Base pages that are mapped.
     pub resident: Pages,
+    /// Which base pages the last walk marked 2 MiB at a time.
+    pub regions: Regions,
 }
 
 impl AddressSpace {
     /// An empty space for pages `0..nr_pages`.
     pub fn new(name: &str, file: bool, nr_pages: Pages) -> Self {
         let ptes = vec![Pte::ABSENT; nr_pages.0 as usize];
-        Self { name: name.to_owned(), file, ptes, vmas: Vec::new(), resident: Pages::ZERO }
+        let (vmas, resident, regions) = (Vec::new(), Pages::ZERO, Regions::Never);
+        Self { name: name.to_owned(), file, ptes, vmas, resident, regions }
     }
 
     /// The mappings, ascending and apart.

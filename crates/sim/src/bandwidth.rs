@@ -313,7 +313,10 @@ impl World {
             let bytes = match &self.threads[task].activity {
                 Activity::Clear(_) => huge_bytes(),
                 Activity::Copy(_) => 2.0 * huge_bytes(),
-                Activity::Replay | Activity::Compute(_) | Activity::Busy(_) => continue,
+                Activity::Replay
+                | Activity::Compute(_)
+                | Activity::Busy(_)
+                | Activity::Batch(_) => continue,
             };
             self.bandwidth.llcs.add(info.llc, bytes);
         }
@@ -434,7 +437,8 @@ impl World {
                 let to = clear.at.node;
                 Some(self.moving(task, cpu, None, to, huge_bytes()))
             }
-            Activity::Replay => {
+            // A batch is mostly shorter than what is left of the epoch for the accesses behind it.
+            Activity::Replay | Activity::Batch(_) => {
                 let mut demand = self.blank(task, cpu);
                 let samples = self.knobs.look_ahead_samples as usize;
                 let epoch_s = self.knobs.epoch.as_secs_f64();
@@ -508,7 +512,7 @@ impl Activity {
     /// A number for the kind of activity; rates found for one do not hold for another.
     pub(crate) fn kind(&self) -> u8 {
         match self {
-            Self::Replay => 0,
+            Self::Replay | Self::Batch(_) => 0,
             Self::Compute(_) => 1,
             Self::Copy(_) => 2,
             Self::Clear(_) => 3,

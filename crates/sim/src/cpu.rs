@@ -128,6 +128,7 @@ impl World {
                     self.spend(task, cpu, *left, until)
                 }
                 Activity::Copy(copy) => self.copy_on(task, cpu, copy.clone(), until),
+                Activity::Batch(batch) => self.batch_on(task, cpu, batch.clone(), until),
                 Activity::Clear(clear) => self.clear_on(task, cpu, clear.clone(), until),
             }
         }

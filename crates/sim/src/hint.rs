@@ -3,13 +3,13 @@
 use std::ops::Range;
 
 use base::{CpuId, FolioId, HUGE_PAGE_PAGES, MmId, Nanos, NodeId, TaskId, Vm};
-use designs::{HintFault, Migration, Placing, ScanPlan};
+use designs::{HintFault, Migration, Placing, Regions, ScanPlan};
 use mm::{Order, Pte};
 
 use crate::bandwidth::page_bytes;
 use crate::record::Latent;
 use crate::step::Touched;
-use crate::thread::{Activity, Copy, WaitFor, huge_bytes};
+use crate::thread::{Activity, Batch, Copy, WaitFor, huge_bytes};
 use crate::world::{InFlight, World, cx};
 
 impl World {
@@ -28,20 +28,24 @@ impl World {
         self.charge(task, cpu, self.machine.costs.hint_fault, |time| &mut time.hint_fault);
         let pte = self.memory.pte(mm, page);
         if pte.has(Pte::REGION) {
-            self.open_region(&fault);
-        } else {
-            let to = self.ask(&fault, pte.folio());
-            if fault.waited {
-                self.wait_for_migration(task, cpu, pte.folio());
-                return Touched::More;
-            }
-            self.open_or_migrate(&fault, pte.folio(), to);
+            self.begin_batch(&fault, started);
+            return Touched::More;
         }
+        let to = self.ask(&fault, pte.folio());
+        if fault.waited {
+            self.wait_for_migration(task, cpu, pte.folio());
+            return Touched::More;
+        }
+        self.open_or_migrate(&fault, pte.folio(), to);
+        self.hint_fault_over(task, cpu, started);
+        // The entries of a huge page need not all have been closed, and reclaim touches any.
+        let single = fault.pages == Order::Base.pages();
+        if single && self.pressure.is_none() { Touched::Closed } else { Touched::More }
+    }
+
+    fn hint_fault_over(&mut self, task: TaskId, cpu: CpuId, started: Nanos) {
         self.recorder.wait(Latent::HintFault, self.cpus[cpu].clock.since(started));
         self.place(task, Placing::HintFault);
-        // The entries of a huge page need not all have been closed, and reclaim touches any.
-        let single = fault.pages == Order::Base.pages() && !pte.has(Pte::REGION);
-        if single && self.pressure.is_none() { Touched::Closed } else { Touched::More }
     }
 
     fn fault_on(&self, task: TaskId, cpu: CpuId, mm: MmId, page: u32, write: bool) -> HintFault {
@@ -84,21 +88,47 @@ impl World {
         }
     }
 
-    /// A fault on base pages that were marked at once: each page that still is goes through what a
-    /// fault of its own would bring, and counts as one.
-    fn open_region(&mut self, fault: &HintFault) {
+    /// A fault on base pages that were marked at once. The region's mark goes first and as a whole. Where
+    /// it was the only one, nobody else has a fault on these pages, and they are served in one piece.
+    /// Where pages are marked by themselves as well, whoever touches one that is not served yet has a
+    /// fault of its own on it.
+    fn begin_batch(&mut self, fault: &HintFault, started: Nanos) {
+        let HintFault { task, cpu, mm, write, .. } = *fault;
         let start = fault.page & !(Order::Huge.step() - 1);
-        let end = (start + Order::Huge.step()).min(self.memory.spaces[fault.mm].ptes.len() as u32);
-        for page in start..end {
-            let pte = self.memory.pte(fault.mm, page);
-            if pte.has(Pte::REGION) {
-                let of_page = self.fault_on(fault.task, fault.cpu, fault.mm, page, fault.write);
-                let to = self.ask(&of_page, pte.folio());
+        let space = &mut self.memory.spaces[mm];
+        let pages = start..(start + Order::Huge.step()).min(space.ptes.len() as u32);
+        let batch = Batch { mm, pages: pages.clone(), write, started };
+        if space.regions == Regions::Always {
+            self.batch_on(task, cpu, batch, Nanos::MAX);
+        } else {
+            let region = &mut space.ptes[pages.start as usize..pages.end as usize];
+            region.iter_mut().for_each(|pte| *pte = pte.without(Pte::REGION));
+            self.threads[task].activity = Activity::Batch(batch);
+        }
+    }
+
+    /// Goes on with a batch until `until`: each page that is still marked goes through what a fault of its own
+    /// would bring, and counts as one.
+    pub(crate) fn batch_on(&mut self, task: TaskId, cpu: CpuId, batch: Batch, until: Nanos) {
+        let Batch { mm, mut pages, write, started } = batch;
+        while self.cpus[cpu].clock < until
+            && let Some(page) = pages.next()
+        {
+            let pte = self.memory.pte(mm, page);
+            if pte.has(Pte::PROTNONE) && !pte.has(Pte::HUGE) {
+                let of_page = self.fault_on(task, cpu, mm, page, write);
+                let to = self.ask(&HintFault { batch: true, ..of_page }, pte.folio());
                 self.open_or_migrate(&of_page, pte.folio(), to);
             }
+            self.charge(task, cpu, self.machine.costs.pte_scan, |time| &mut time.hint_fault);
         }
-        let walk = self.machine.costs.pte_scan * u64::from(end - start);
-        self.charge(fault.task, fault.cpu, walk, |time| &mut time.hint_fault);
+        if pages.is_empty() {
+            self.threads[task].activity = Activity::Replay;
+            self.hint_fault_over(task, cpu, started);
+        } else {
+            let batch = Batch { mm, pages, write, started };
+            self.threads[task].activity = Activity::Batch(batch);
+        }
     }
 
     fn wait_for_migration(&mut self, task: TaskId, cpu: CpuId, folio: FolioId) {

@@ -202,7 +202,9 @@ impl World {
         let held = self.threads.iter().filter_map(|thread| match &thread.activity {
             Activity::Copy(copy) => Some((copy.to, Order::Huge.pages())),
             Activity::Clear(clear) => Some((clear.at.node, Order::Huge.pages())),
-            Activity::Replay | Activity::Compute(_) | Activity::Busy(_) => None,
+            Activity::Replay | Activity::Compute(_) | Activity::Busy(_) | Activity::Batch(_) => {
+                None
+            }
         });
         match &self.pressure {
             Some(pressure) => pressure.check(&self.memory, self.in_flight.is_empty()),

@@ -1,5 +1,7 @@
 //! What the engine keeps of each task.
 
+use std::ops::Range;
+
 use base::{FolioId, MmId, Nanos, NodeId};
 use mm::{Allocated, Cursor, Mempolicy, Order};
 use results::TimeSplit;
@@ -86,6 +88,8 @@ pub(crate) enum Activity {
     Compute(Nanos),
     /// Copies a huge page to another node.
     Copy(Copy),
+    /// Serves the base pages of a region that were marked at once.
+    Batch(Batch),
     /// Clears a huge page.
     Clear(Clear),
     /// Kernel thread or daemon: has work for this long.
@@ -100,6 +104,16 @@ pub(crate) struct Copy {
     pub(crate) to: NodeId,
     pub(crate) zone: u8,
     pub(crate) bytes_left: f64,
+}
+
+/// A fault on base pages that were marked at once, being served page by page.
+#[derive(Clone, Debug)]
+pub(crate) struct Batch {
+    pub(crate) mm: MmId,
+    /// Those that are left to look at.
+    pub(crate) pages: Range<u32>,
+    pub(crate) write: bool,
+    pub(crate) started: Nanos,
 }
 
 /// A clearing under way; the page is mapped when it is done, unless somebody was faster.

@@ -39,10 +39,14 @@ thp = "never"
 min_free_kbytes = 256
 "#;
 
+/// What a design was asked about: whose fault, on which page, and whether for the whole region.
+type Asked = Arc<Mutex<Vec<(TaskId, u32, bool)>>>;
+
 /// Marks everything once, after 50 ms, and notes who asked; every third page goes to the other node.
 struct MarkOnce {
     done: bool,
-    asked: Arc<Mutex<Vec<u32>>>,
+    regions: Regions,
+    asked: Asked,
 }
 
 impl Placement for MarkOnce {
@@ -57,13 +61,13 @@ impl Placement for MarkOnce {
             end: NR_PAGES,
             max_updated: Pages::MAX,
             max_walked: Pages::MAX,
-            rules: ScanRules { regions: Regions::Always, ..ScanRules::default() },
+            rules: ScanRules { regions: self.regions, ..ScanRules::default() },
         })
     }
 
     fn hint_fault(&mut self, _cx: &mut Cx<'_>, fault: &HintFault) -> Verdict {
         assert_eq!((fault.pages, fault.waited), (Pages(1), false));
-        self.asked.lock().expect("no panic before").push(fault.page);
+        self.asked.lock().expect("no panic before").push((fault.task, fault.page, fault.batch));
         let other = NodeId(1 - fault.page_node.0);
         Verdict::new(0, fault.page.is_multiple_of(3).then_some(other))
     }
@@ -82,7 +86,8 @@ fn sweep(page: u32, nr_pages: u32) -> Step {
     Step::Sweep(Sweep { mm: MmId(0), page, nr_pages, traffic, think_ns: 0, sequential: true })
 }
 
-fn workload(steps: Vec<Step>) -> Workload {
+/// Threads of one process with these steps.
+fn workload(threads: Vec<Vec<Step>>) -> Workload {
     let mapping = Mapping { pages: 0..SPARE + NR_SPARE, thp: None, policy: None };
     let space = Space {
         name: "p".to_owned(),
@@ -91,7 +96,7 @@ fn workload(steps: Vec<Step>) -> Workload {
         executable: false,
         mappings: vec![mapping],
     };
-    let thread = Thread {
+    let thread = |steps: Vec<Step>| Thread {
         name: "t".to_owned(),
         process: 0,
         mm: MmId(0),
@@ -103,12 +108,52 @@ fn workload(steps: Vec<Step>) -> Workload {
         name: "scripted".to_owned(),
         digest: String::new(),
         spaces: MmVec(vec![space]),
-        threads: vec![thread],
+        threads: threads.into_iter().map(thread).collect(),
         stop_after: None,
         convergence: Convergence::Ignored,
         groups: Vec::new(),
         memcgs: Vec::new(),
     }
+}
+
+/// Runs threads under [`MarkOnce`] and returns what it was asked as well.
+fn run(
+    machine: &str,
+    regions: Regions,
+    threads: Vec<Vec<Step>>,
+) -> (results::Run, Vec<(TaskId, u32, bool)>) {
+    let asked = Asked::default();
+    let machine = topology::parse("tiny.toml", machine).expect("a machine");
+    let design = Box::new(MarkOnce { done: false, regions, asked: Arc::clone(&asked) });
+    let spec = RunSpec::new(Arc::new(machine), workload(threads), "mark-once", design, 1);
+    let run = sim::run(spec, &Progress::default()).expect("it runs");
+    let asked = asked.lock().expect("no panic before").clone();
+    (run, asked)
+}
+
+/// Two threads sweep the same region, in some ms each time, and a fault on all of it takes 20 ms.
+fn asked_of_two_threads(regions: Regions) -> Vec<(TaskId, u32, bool)> {
+    let machine = format!("{MACHINE}[costs]\nmigrate_page = \"100us\"\n");
+    let steps = || vec![sweep(0, REGION); 100];
+    run(&machine, regions, vec![steps(), steps()]).1
+}
+
+#[test]
+fn others_have_faults_of_their_own_on_pages_of_a_batch_that_are_still_marked() {
+    let mut asked = asked_of_two_threads(Regions::OneNode);
+    let first = asked[0].0;
+    assert!(asked[0].2 && asked.iter().all(|(task, _, batch)| *batch == (*task == first)));
+    assert!(asked.iter().any(|(task, ..)| *task != first), "the other one met none");
+    asked.sort_by_key(|(_, page, _)| *page);
+    let pages: Vec<u32> = asked.iter().map(|(_, page, _)| *page).collect();
+    assert_eq!(pages, (0..REGION).collect::<Vec<_>>(), "each page once");
+}
+
+#[test]
+fn nobody_else_has_a_fault_on_pages_that_only_their_region_marked() {
+    let asked = asked_of_two_threads(Regions::Always);
+    assert_eq!(asked.len(), REGION as usize);
+    assert!(asked.iter().all(|(task, _, batch)| *batch && *task == asked[0].0));
 }
 
 proptest! {
@@ -118,16 +163,13 @@ proptest! {
     fn one_fault_is_for_all_marked_pages_of_its_region(
         before in prop::collection::vec(0..NR_PAGES, 1..60),
         after in prop::collection::vec(0..NR_PAGES, 1..60),
+        regions in prop::sample::select(vec![Regions::Always, Regions::OneNode]),
     ) {
         // Each sweep takes 2 ms.
         let busy = vec![sweep(SPARE, NR_SPARE); 50];
         let touch = |page: &u32| sweep(*page, 1);
         let steps = before.iter().map(touch).chain(busy).chain(after.iter().map(touch)).collect();
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let machine = topology::parse("tiny.toml", MACHINE).expect("a machine");
-        let design = Box::new(MarkOnce { done: false, asked: Arc::clone(&asked) });
-        let spec = RunSpec::new(Arc::new(machine), workload(steps), "mark-once", design, 1);
-        let run = sim::run(spec, &Progress::default()).expect("it runs");
+        let (run, asked) = run(MACHINE, regions, vec![steps]);
 
         let mut marked: BTreeSet<u32> = before.iter().copied().collect();
         let touched: BTreeSet<u32> = before.iter().chain(&after).copied().collect();
@@ -145,6 +187,7 @@ proptest! {
         prop_assert_eq!(vmstat[Vm::numa_hint_faults], expected.len() as u64);
         let moved = expected.iter().filter(|page| page.is_multiple_of(3)).count() as u64;
         prop_assert_eq!(vmstat[Vm::numa_pages_migrated], moved);
-        prop_assert_eq!(&*asked.lock().expect("no panic before"), &expected);
+        let asked: Vec<u32> = asked.into_iter().map(|(_, page, _)| page).collect();
+        prop_assert_eq!(asked, expected);
     }
 }
