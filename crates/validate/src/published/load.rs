@@ -36,6 +36,8 @@ pub struct Table {
     pub note: String,
     /// The machine.
     pub machine: Arc<Machine>,
+    /// Its file.
+    pub machine_path: PathBuf,
     /// What is run.
     pub cells: Vec<Cell>,
     /// In which order values come.
@@ -52,6 +54,8 @@ pub struct Cell {
     pub quick_workload: WorkloadSpec,
     /// The design's name.
     pub design: String,
+    /// Whether constants of the design differ from the published defaults.
+    pub has_knobs: bool,
     /// Makes the design.
     pub maker: Runnable,
     /// Seeds of a full run.
@@ -123,6 +127,7 @@ fn load_table(path: &Path, cx: &mut Cx) -> Option<Table> {
         source: file.source,
         note: file.note,
         machine,
+        machine_path: path.with_file_name(&file.machine.value),
         cells: cells.into_iter().collect::<Option<Vec<_>>>()?,
         orderings: file.orderings,
     })
@@ -141,6 +146,7 @@ fn load_cell(cell: &CellFile, file: &TableFile, cx: &mut Cx) -> Option<Cell> {
         workload,
         quick_workload,
         design: cell.design.value.clone(),
+        has_knobs: cell.knobs.is_some(),
         maker,
         seeds: cell.seeds,
         quick_seeds: cell.quick_seeds.min(cell.seeds),

@@ -3,7 +3,7 @@
 //!
 //! A table's file names cells (a workload under a design); every cell runs with several seeds, and
 //! each of its rows compares the median of what the runs gave with what was published. Cells that
-//! several rows need run once.
+//! several rows need run once, and so do runs that several tables have in common.
 
 mod file;
 mod judge;
@@ -13,6 +13,7 @@ mod metric;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use base::Nanos;
@@ -39,14 +40,28 @@ type Quantity = (Metric, Option<u32>);
 type CellValues = Result<BTreeMap<Quantity, Vec<f64>>, String>;
 
 /// One run that is due.
+#[derive(Clone, Copy)]
 struct Due<'a> {
     table: usize,
     cell: usize,
     machine: &'a Arc<Machine>,
+    machine_path: &'a Path,
     workload: &'a WorkloadSpec,
     maker: &'a Maker,
     design: &'a str,
+    has_knobs: bool,
     seed: u64,
+}
+
+impl Due<'_> {
+    /// Whether the other one gives the same values. Runs with constants of their own are not looked into.
+    fn is_same_run(&self, other: &Self) -> bool {
+        self.seed == other.seed
+            && self.design == other.design
+            && !(self.has_knobs || other.has_knobs)
+            && self.machine_path == other.machine_path
+            && self.workload == other.workload
+    }
 }
 
 /// Runs what the filter asks for and judges it.
@@ -58,9 +73,10 @@ pub(crate) fn run(tables: &[Table], options: &Options, observer: &dyn Observer) 
             due.extend(runs_of(table, idx, cell, options.full));
         }
     }
+    let (runs, run_of) = distinct(&due);
     let results = jobs::map(
         options.jobs,
-        &due,
+        &runs,
         observer,
         |due| one_run(due),
         |due| {
@@ -71,9 +87,9 @@ pub(crate) fn run(tables: &[Table], options: &Options, observer: &dyn Observer) 
         },
     );
     let mut values: BTreeMap<(usize, usize), CellValues> = BTreeMap::new();
-    for (due, result) in due.iter().zip(results) {
+    for (due, run) in due.iter().zip(run_of) {
         let all = values.entry((due.table, due.cell)).or_insert_with(|| Ok(BTreeMap::new()));
-        merge(all, result.unwrap_or_else(|| Err("cancelled".to_owned())));
+        merge(all, results[run].clone().unwrap_or_else(|| Err("cancelled".to_owned())));
     }
     let rows = tables
         .iter()
@@ -81,6 +97,19 @@ pub(crate) fn run(tables: &[Table], options: &Options, observer: &dyn Observer) 
         .enumerate()
         .flat_map(|(idx, (table, plan))| plan.judge(table, &|cell| values.get(&(idx, cell))));
     rows.collect()
+}
+
+/// Each run once, and for everything that is due which of them it is.
+fn distinct<'a>(due: &[Due<'a>]) -> (Vec<Due<'a>>, Vec<usize>) {
+    let mut runs: Vec<Due<'a>> = Vec::new();
+    let run_of = |due: &Due<'a>| {
+        runs.iter().position(|run| run.is_same_run(due)).unwrap_or_else(|| {
+            runs.push(*due);
+            runs.len() - 1
+        })
+    };
+    let run_of = due.iter().map(run_of).collect();
+    (runs, run_of)
 }
 
 fn runs_of<'a>(
@@ -101,9 +130,11 @@ fn runs_of<'a>(
             table: table_idx,
             cell: cell_idx,
             machine: &table.machine,
+            machine_path: &table.machine_path,
             workload,
             maker,
             design: &cell.design,
+            has_knobs: cell.has_knobs,
             seed,
         })
     })
