@@ -8,7 +8,7 @@ use super::shadow::Shadow;
 use super::shrink::{BUSY, Verdicts, decide};
 use super::stat::{ACTIVATE, REFAULT, RESTORE, SCAN_TYPE, STEAL_TYPE, Stat};
 use super::state::flag::{DIRTY, SWAPBACKED};
-use super::state::{Folio, Guest, Lruvec, flag};
+use super::state::{Folio, Folios, Guest, Lruvec, flag};
 use super::vmscan::ScanControl;
 
 /// Pages taken at once.
@@ -314,8 +314,8 @@ fn shrink_inactive(
     guest.count_scan(control, memcg, Stat::pgscan_kswapd, SCAN_TYPE[kind], looked);
     control.scanned += looked;
     let outcome = guest.shrink_folios(&Classic, control, &taken);
-    let rotated = keep_isolated(guest, &mut taken);
-    guest.classic_insert_batch(&taken);
+    keep_isolated(&mut guest.folios, &mut taken);
+    let rotated = guest.classic_insert_batch(&taken);
     if rotated > 0 {
         guest.age(lruvec, rotated);
     }
@@ -328,23 +328,19 @@ fn shrink_inactive(
     outcome.freed
 }
 
-/// Keeps those of a batch that are isolated still, which they are no more then; gives the pages of those
-/// that become active.
-fn keep_isolated(guest: &mut Guest, batch: &mut Vec<u32>) -> u64 {
-    let (mut nr, mut rotated) = (0, 0);
+/// Keeps those of a batch that are isolated still, which they are no more then. Which ones these are nobody
+/// can predict, so there is no branch. Out of line the loop has the registers for itself.
+#[inline(never)]
+fn keep_isolated(folios: &mut Folios, batch: &mut Vec<u32>) {
+    let mut nr = 0;
     for place in 0..batch.len() {
         let folio = batch[place];
-        let record = &mut guest.folios[folio];
-        let stays = record.has(flag::ISOLATED);
-        record.flags &= !flag::ISOLATED;
-        // Which ones stay nobody can predict, so there is no branch.
+        let record = &mut folios[folio];
         batch[nr] = folio;
-        nr += usize::from(stays);
-        let is_active = record.flags & (flag::ACTIVE | flag::MLOCKED) == flag::ACTIVE;
-        rotated += u64::from(record.nr) * u64::from(stays & is_active);
+        nr += usize::from(record.has(flag::ISOLATED));
+        record.flags &= !flag::ISOLATED;
     }
     batch.truncate(nr);
-    rotated
 }
 
 /// Moves pages from the tail of an active list to the inactive one.

@@ -148,10 +148,11 @@ impl Guest {
     }
 
     /// As [`insert_evictable`](Self::insert_evictable) with the classic engine, for a batch, which is
-    /// mostly of one lruvec.
+    /// mostly of one lruvec. Gives the pages that went to active lists.
     #[inline(never)]
-    pub(super) fn classic_insert_batch(&mut self, batch: &[u32]) {
-        let Some(first) = batch.first().map(|first| self.folios[*first]) else { return };
+    pub(super) fn classic_insert_batch(&mut self, batch: &[u32]) -> u64 {
+        let Some(first) = batch.first().map(|first| self.folios[*first]) else { return 0 };
+        let mut activated = 0;
         let nr_nodes = self.nodes.len();
         let Self { folios, zones, lruvecs, node_size, lists, .. } = self;
         let place_of = |memcg: u16, zone: u8| {
@@ -172,6 +173,7 @@ impl Guest {
             };
             record.on = list as u8;
             if record.memcg != memcg || record.zone != zone {
+                activated += grown[1] + grown[3];
                 resize_lists(lruvecs, node_size, place, std::mem::take(&mut grown));
                 (memcg, zone) = (record.memcg, record.zone);
                 place = place_of(memcg, zone);
@@ -181,6 +183,7 @@ impl Guest {
             lists.push_front(List(head + list as u32), folio, folios);
         }
         resize_lists(&mut self.lruvecs, &mut self.node_size, place, grown);
+        (activated + grown[1] + grown[3]) as u64
     }
 
     /// Takes a folio off its classic list.

@@ -38,6 +38,12 @@ impl Page {
         self.0 = swap << 32 | u64::from(folio);
     }
 
+    /// A page in a folio, without a place in swap.
+    #[inline]
+    pub(super) fn resident(folio: u32) -> Self {
+        Self((NO_SWAP as u64) << 32 | u64::from(folio))
+    }
+
     /// Its place in swap, or [`NONE`].
     #[inline]
     pub(super) fn swap(self) -> u32 {
@@ -93,5 +99,8 @@ mod tests {
         page.set_folio(9);
         assert_eq!((page.folio(), page.swap(), page.shadow()), (9, NONE, 0));
         assert_eq!(Page::evicted(0), Page::EMPTY);
+        page.set_folio(NONE);
+        page.set_folio(6);
+        assert_eq!(page, Page::resident(6));
     }
 }

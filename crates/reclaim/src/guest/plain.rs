@@ -62,8 +62,9 @@ impl Guest {
         let object = &mut self.objects[first.object as usize];
         let ([vma], false) = (&object.vmas[..], object.shmem) else { return 0 };
         let ptes = &mut self.vmas[*vma as usize].ptes[..];
-        let sorted = sort::<KIND>(&mut self.folios, first, batch, verdicts, room);
-        let Sorted { done, activated, going, nr_going } = sorted;
+        let mut going = [0; LOOK];
+        let sorted = sort::<KIND>(&mut self.folios, first, batch, verdicts, room, &mut going);
+        let Sorted { done, activated, nr_going } = sorted;
         let going = &going[..nr_going];
         let mut seen = 0;
         for folio in going {
@@ -111,33 +112,36 @@ struct Sorted {
     done: usize,
     activated: u64,
     /// Those that are to go.
-    going: [u32; LOOK],
     nr_going: usize,
 }
 
-/// Sorts the first folios of a batch, as many as are like its first one and plain; `room` of them may go.
-/// Nobody can predict what was decided, so there is no branch for it.
-#[inline]
+/// Sorts the first folios of a batch, as many as are like its first one and plain, and notes those that are to
+/// go, at most `room`. Nobody can predict what was decided, so there is no branch for it. Out of line the loop
+/// has the registers for itself.
+#[inline(never)]
 fn sort<const KIND: usize>(
     folios: &mut Folios,
     first: &Folio,
     batch: &[u32],
     verdicts: &[Option<Verdict>],
     room: u64,
+    going: &mut [u32; LOOK],
 ) -> Sorted {
-    let mut sorted = Sorted { done: 0, activated: 0, going: [0; LOOK], nr_going: 0 };
+    let mut sorted = Sorted { done: 0, activated: 0, nr_going: 0 };
+    let (object, zone) = (first.object, first.zone);
     for (folio, verdict) in batch.iter().zip(verdicts).take(LOOK) {
         let Some(verdict) = *verdict else { break };
         let record = &mut folios[*folio];
-        let is_like = record.object == first.object && record.zone == first.zone;
-        if !is_like || !is_plain::<KIND>(record, verdict) || sorted.nr_going as u64 >= room {
+        let is_like = record.object == object && record.zone == zone;
+        let is_full = KIND == 0 && sorted.nr_going as u64 >= room;
+        if !is_like || !is_plain::<KIND>(record, verdict) || is_full {
             break;
         }
         sorted.done += 1;
         let is_active = verdict == Verdict::Activate;
         record.flags |= u16::from(is_active) * flag::ACTIVE;
         sorted.activated += u64::from(is_active);
-        sorted.going[sorted.nr_going % LOOK] = *folio;
+        going[sorted.nr_going % LOOK] = *folio;
         sorted.nr_going += usize::from(!is_active && verdict != Verdict::Keep);
     }
     sorted

@@ -197,6 +197,9 @@ impl Rings {
         let end = (first + nr).min(ring.slots.len());
         to.extend_from_slice(&ring.slots[first..end]);
         to.extend_from_slice(&ring.slots[..nr - (end - first)]);
+        // Whoever takes these comes back for as many, and these are not in the cache.
+        let later = [nr + nr / 2, 2 * nr].map(|nr| ring.at(ring.back.wrapping_add(nr as u32)));
+        std::hint::black_box(later);
     }
 
     /// Takes that many folios off the back; there are as many.

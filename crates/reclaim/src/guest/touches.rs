@@ -37,38 +37,77 @@ struct Entries<'a> {
     new: u8,
 }
 
+/// What page table entries say of up to [`BLOCK`] pages.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    /// The absent ones, a bit for each page, the first one's lowest.
+    absent: u64,
+    /// Whether each of the others has an entry of its own that no access faults on.
+    is_plain: bool,
+}
+
 impl Entries<'_> {
-    /// Touches pages; those that are absent `take_in` brings in, whose shadows are noted as far as there is
-    /// room for them. Gives how many pages were touched and how many came in.
+    /// As [`touch`](Self::touch) of pages that are plain but for the absent ones. Which ones are absent
+    /// nobody can predict, so these come first, and the others need no branch: nobody looks at accessed
+    /// bits in between.
     #[inline(always)]
-    fn touch(
+    fn sweep(
         &mut self,
         pages: &[u32],
+        mut absent: u64,
         shadows: &mut [u64],
         mut take_in: impl FnMut(usize) -> Option<u64>,
     ) -> (usize, usize) {
-        let mut faults = 0;
-        for (place, page) in pages.iter().map(|page| *page as usize).enumerate() {
+        const { assert!(pte::PRESENT << 1 == pte::YOUNG, "young lies above present") };
+        let (mut done, mut faults) = (pages.len(), 0);
+        while absent != 0 {
+            let place = absent.trailing_zeros() as usize;
+            absent &= absent - 1;
+            let page = pages[place] as usize;
             let entry = &mut self.ptes[page];
-            if *entry & (self.faulting | pte::HUGE) == pte::PRESENT {
-                *entry |= pte::YOUNG;
-            } else if *entry & self.faulting == pte::PRESENT {
-                self.ptes[page & !(HUGE - 1)] |= pte::YOUNG;
-            } else if *entry & pte::PRESENT == 0
-                && let Some(room) = shadows.get_mut(faults)
+            if *entry & pte::PRESENT != 0 {
+                // It was absent twice in the block.
+                continue;
+            }
+            if let Some(room) = shadows.get_mut(faults)
                 && let Some(shadow) = take_in(page)
             {
                 *entry = self.new;
                 *room = shadow;
                 faults += 1;
             } else {
-                return (place, faults);
+                done = place;
+                break;
+            }
+        }
+        for page in &pages[..done] {
+            let entry = &mut self.ptes[*page as usize];
+            *entry |= (*entry & pte::PRESENT) << 1;
+        }
+        if !self.regions.is_empty() {
+            pages[..done].iter().for_each(|page| self.regions[*page as usize >> 9] = true);
+        }
+        (done, faults)
+    }
+
+    /// Touches pages up to one that faults, whatever their entries are; gives how many were touched, and
+    /// that no page came in.
+    fn touch(&mut self, pages: &[u32]) -> (usize, usize) {
+        for (place, page) in pages.iter().map(|page| *page as usize).enumerate() {
+            let entry = &mut self.ptes[page];
+            if *entry & self.faulting != pte::PRESENT {
+                return (place, 0);
+            }
+            if *entry & pte::HUGE == 0 {
+                *entry |= pte::YOUNG;
+            } else {
+                self.ptes[page & !(HUGE - 1)] |= pte::YOUNG;
             }
             if let Some(region) = self.regions.get_mut(page >> 9) {
                 *region = true;
             }
         }
-        (pages.len(), faults)
+        (pages.len(), 0)
     }
 }
 
@@ -90,7 +129,7 @@ impl Arrivals<'_> {
     /// to be asked first.
     #[inline(always)]
     fn read(&mut self, index: usize) -> Option<u64> {
-        let page = *self.pages.get(index)?;
+        let page = self.pages.get_mut(index)?;
         let leaf = self.leaves.get_mut(index / 64)?;
         if page.folio() != NONE
             || !leaf.charged
@@ -100,10 +139,12 @@ impl Arrivals<'_> {
             return None;
         }
         let folio = self.folios.take_free()?;
-        leaf.shadows -= u8::from(page.shadow() != 0);
+        let shadow = page.shadow();
+        leaf.shadows -= u8::from(shadow != 0);
         leaf.pages += 1;
+        *page = Page::resident(folio);
         self.put(index, folio);
-        Some(page.shadow())
+        Some(shadow)
     }
 
     /// The same of a page that is in swap; its slot is free again.
@@ -118,7 +159,7 @@ impl Arrivals<'_> {
         }
         let folio = self.folios.take_free()?;
         let shadow = kept.take_shadow();
-        page.set_swap(NONE);
+        *page = Page::resident(folio);
         self.swap.give(slot);
         self.put(index, folio);
         Some(shadow)
@@ -128,7 +169,6 @@ impl Arrivals<'_> {
     fn put(&mut self, index: usize, folio: u32) {
         let record = &mut self.folios[folio];
         *record = Folio { index: index as u32, queued: record.queued, ..self.record };
-        self.pages[index].set_folio(folio);
         self.add.push(folio);
     }
 }
@@ -138,10 +178,12 @@ impl Guest {
     /// ahead, so that cache misses overlap.
     pub fn touch_all(&mut self, cpu: usize, vma: u32, pages: &[u32], write: bool) {
         for block in pages.chunks(BLOCK) {
-            std::hint::black_box(self.warm(vma, block));
+            let mut seen = self.look(vma, block, write);
+            std::hint::black_box(self.warm(vma, block, seen.absent));
             let mut left = block;
-            while let Some(page) = self.touch_run(cpu, vma as usize, &mut left, write) {
+            while let Some(page) = self.touch_run(cpu, vma as usize, &mut left, write, seen) {
                 self.fault(cpu, vma as usize, page, write);
+                seen = self.look(vma, left, write);
             }
         }
     }
@@ -153,17 +195,21 @@ impl Guest {
         vma: usize,
         pages: &mut &[u32],
         write: bool,
+        seen: Seen,
     ) -> Option<u32> {
         let run = self.plain_faults(cpu, vma, write);
         let mut shadows = [0; BATCH];
         let (mut entries, mut arrivals) = self.borrow_run(cpu, vma, run, write);
         let (done, faults) = match run {
-            None => entries.touch(pages, &mut [], |_| None),
+            _ if !seen.is_plain => entries.touch(pages),
+            None => entries.sweep(pages, seen.absent, &mut [], |_| None),
             Some(Run { kind: 0, room, .. }) => {
-                entries.touch(pages, &mut shadows[..room], |page| arrivals.swap_in(page))
+                let take_in = |page| arrivals.swap_in(page);
+                entries.sweep(pages, seen.absent, &mut shadows[..room], take_in)
             }
             Some(Run { room, .. }) => {
-                entries.touch(pages, &mut shadows[..room], |page| arrivals.read(page))
+                let take_in = |page| arrivals.read(page);
+                entries.sweep(pages, seen.absent, &mut shadows[..room], take_in)
             }
         };
         if let Some(run) = run
@@ -311,19 +357,29 @@ impl Guest {
         self.in_fault = false;
     }
 
-    /// Reads what the touches of a block will need; the value only keeps the reads alive.
-    #[inline(never)]
-    fn warm(&self, vma: u32, pages: &[u32]) -> u32 {
-        let vma = &self.vmas[vma as usize];
-        let (ptes, object) = (&vma.ptes[..], &self.objects[vma.object as usize]);
-        let (slots, leaves) = (&object.pages[..], &object.leaves[..]);
+    /// Looks at the entries of up to [`BLOCK`] pages.
+    #[inline]
+    fn look(&self, vma: u32, pages: &[u32], write: bool) -> Seen {
+        let ptes = &self.vmas[vma as usize].ptes[..];
         // Which pages are absent nobody can predict, so they are noted without a branch: as bits, the
         // last page's on top.
-        let mut absent = 0u64;
+        let (mut absent, mut all) = (0u64, 0);
         for page in pages {
-            absent = absent >> 1 | u64::from(!ptes[*page as usize] & pte::PRESENT) << (BLOCK - 1);
+            let entry = ptes[*page as usize];
+            absent = absent >> 1 | u64::from(!entry & pte::PRESENT) << (BLOCK - 1);
+            all |= entry;
         }
-        absent >>= BLOCK - pages.len();
+        let odd = if write { pte::HUGE | pte::PROTECTED } else { pte::HUGE };
+        let absent = absent.checked_shr((BLOCK - pages.len()) as u32).unwrap_or(0);
+        Seen { absent, is_plain: all & odd == 0 }
+    }
+
+    /// Reads what the touches of a block will need, so many of whose pages are absent; the value only
+    /// keeps the reads alive.
+    #[inline(never)]
+    fn warm(&self, vma: u32, pages: &[u32], mut absent: u64) -> u32 {
+        let object = &self.objects[self.vmas[vma as usize].object as usize];
+        let (slots, leaves) = (&object.pages[..], &object.leaves[..]);
         let mut seen = 0;
         while absent != 0 {
             let page = pages[absent.trailing_zeros() as usize] as usize;
