@@ -384,9 +384,11 @@ impl Guest {
         while absent != 0 {
             let page = pages[absent.trailing_zeros() as usize] as usize;
             absent &= absent - 1;
+            // Private memory of a process that was killed has no pages.
+            let Some(slot) = slots.get(page) else { continue };
             seen ^= match leaves.get(page / 64) {
-                Some(leaf) => slots[page].bits() ^ u32::from(leaf.pages),
-                None => self.swap.warm(slots[page].swap()),
+                Some(leaf) => slot.bits() ^ u32::from(leaf.pages),
+                None => self.swap.warm(slot.swap()),
             };
         }
         seen

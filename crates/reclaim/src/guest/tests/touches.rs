@@ -148,3 +148,15 @@ proptest! {
         prop_assert_eq!(format!("{:?}", batches.swap), format!("{:?}", one_by_one.swap));
     }
 }
+
+#[test]
+fn touches_of_a_process_that_was_killed_do_nothing() {
+    let plain =
+        Setup { lru_gen: 0, read_ahead_pages: 0, max: 500, high: u64::MAX, zone: 9000, design: 0 };
+    let (mut guest, regions) = rig(plain);
+    guest.touch_all(0, regions[3], &[1, 2, 3], true);
+    guest.end(1);
+    guest.touch_all(0, regions[3], &[1, 2, 4], true);
+    assert!(guest.is_dead(1));
+    guest.validate();
+}
