@@ -243,8 +243,8 @@ impl Zone {
 
     /// Raises the watermarks until kswapd has made room (`boost_watermark`).
     fn boost(&mut self, blocks: u64) {
-        if blocks > 0 && self.managed >= 4 * HUGE as u64 {
-            let most = (self.marks[2] * 15 / 10).max(HUGE as u64);
+        if blocks > 0 && self.boost_factor > 0 && self.managed >= 4 * HUGE as u64 {
+            let most = (self.marks[2] * self.boost_factor / 10_000).max(HUGE as u64);
             self.boost = (self.boost + blocks * HUGE as u64).min(most);
             self.boosted = true;
         }
@@ -310,6 +310,18 @@ mod tests {
         // 100 = 64 + 32 + 4: two pieces that are large enough to be tried, in vain.
         assert_eq!(blocks.claim(), Claim { boosts: 2, gained: 0 });
         assert_eq!(blocks.free(), 100);
+    }
+
+    #[test]
+    fn a_boost_is_at_most_its_factor_of_the_high_watermark() {
+        let boosted = |boost_factor| {
+            let mut zone =
+                Zone { managed: 100_000, marks: [0, 0, 2000, 0], boost_factor, ..Zone::default() };
+            zone.boost(20);
+            (zone.boost, zone.boosted)
+        };
+        assert_eq!(boosted(15_000), (3000, true));
+        assert_eq!(boosted(0), (0, false), "kernels before 5.0 boost nothing");
     }
 
     #[test]

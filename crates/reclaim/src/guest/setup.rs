@@ -104,6 +104,9 @@ pub struct Knobs {
     pub demotion: bool,
     /// weighted_interleave/nodeN.
     pub weights: Vec<u64>,
+    /// vm.watermark_boost_factor: the most a boost may add to a zone's watermarks, in 1/10000 of its
+    /// high one. `None` for the kernel's 15000; 0 for kernels before 5.0, which know no boost.
+    pub watermark_boost_factor: Option<u64>,
 }
 
 /// Swap of a guest.
@@ -192,8 +195,11 @@ impl Guest {
         let nr_nodes = config.cpus.len().max(1);
         let nr_cpus: usize = config.cpus.iter().sum::<usize>().max(1);
         let cpus = build_cpus(&config.cpus);
-        let zones =
-            config.zones.iter().map(|zone| build_zone(zone, nr_cpus, &config.cpus)).collect();
+        let zones = config
+            .zones
+            .iter()
+            .map(|zone| build_zone(zone, &knobs, nr_cpus, &config.cpus))
+            .collect();
         let engine: &'static dyn Engine = if knobs.lru_gen & 1 != 0 { &MGLRU } else { &CLASSIC };
         let device = match (swap.pages, swap.latency_ns) {
             (0, _) => Device::None,
@@ -411,7 +417,12 @@ fn build_cpus(by_node: &[usize]) -> Vec<Cpu> {
     cpus
 }
 
-pub(super) fn build_zone(config: &ZoneConfig, nr_cpus: usize, cpus: &[usize]) -> Zone {
+pub(super) fn build_zone(
+    config: &ZoneConfig,
+    knobs: &Knobs,
+    nr_cpus: usize,
+    cpus: &[usize],
+) -> Zone {
     let mut zone = Zone {
         node: config.node,
         class: config.class.min(2),
@@ -420,6 +431,7 @@ pub(super) fn build_zone(config: &ZoneConfig, nr_cpus: usize, cpus: &[usize]) ->
         marks: config.marks,
         reserve: config.reserve,
         batch: config.batch.max(1),
+        boost_factor: knobs.watermark_boost_factor.unwrap_or(15_000),
         blocks: Blocks::at_start(config.class, config.managed),
         ..Zone::default()
     };

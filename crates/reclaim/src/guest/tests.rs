@@ -286,7 +286,7 @@ fn free_pages_fall_in_batches_that_double() {
         batch: 31,
         ..ZoneConfig::default()
     };
-    let mut zone = super::setup::build_zone(&config, 1, &[1]);
+    let mut zone = super::setup::build_zone(&config, &Knobs::default(), 1, &[1]);
     let mut falls = Vec::new();
     let mut last = zone.free;
     for _ in 0..4000 {

@@ -61,6 +61,8 @@ pub(super) struct Zone {
     pub(super) reserve: u64,
     pub(super) batch: u64,
     pub(super) boost: u64,
+    /// vm.watermark_boost_factor.
+    pub(super) boost_factor: u64,
     pub(super) below_high: bool,
     pub(super) lists: Vec<PageList>,
     /// Whether kswapd is to be told of a boost.

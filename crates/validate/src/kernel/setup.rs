@@ -261,6 +261,7 @@ pub(super) fn knobs_of(case: &Case, knobs: &[(String, String)]) -> Knobs {
         numa_balancing: number("kernel/numa_balancing", 0),
         demotion: number("numa/demotion_enabled", 0) != 0,
         weights: (0..case.guest.nodes).map(weight).collect(),
+        watermark_boost_factor: Some(number("vm/watermark_boost_factor", 15_000)),
     }
 }
 

@@ -46,7 +46,8 @@ pub(super) fn machine(pages: u64, factor: u64, design: &str, swap_pages: u64) ->
         costs: costs(),
         start_ns: 0,
     };
-    let knobs = Knobs { swappiness: 60, ..Knobs::default() };
+    // Watermarks are boosted since 5.0.
+    let knobs = Knobs { swappiness: 60, watermark_boost_factor: Some(0), ..Knobs::default() };
     let swap = SwapDevice {
         pages: swap_pages,
         latency_ns: Some(5_000_000),
