@@ -455,6 +455,9 @@ config! {
         /// `vm.watermark_scale_factor`, in 1/10000 of a zone.
         #[check(in_range(1..=3_000))]
         pub watermark_scale_factor: u32 = 10,
+        /// `vm.watermark_boost_factor`: the most that allocations which split other kinds' blocks
+        /// may raise a zone's watermarks, in 1/10000 of the high one. 0 for kernels before 5.0.
+        pub watermark_boost_factor: u32 = 15_000,
         /// `vm.lowmem_reserve_ratio` for DMA, DMA32, Normal, Movable.
         pub lowmem_reserve_ratio: [u32; 4] = [256, 256, 32, 0],
         /// `vm.zone_reclaim_mode`.

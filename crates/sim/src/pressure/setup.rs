@@ -237,6 +237,7 @@ fn knobs_of(machine: &Machine) -> Knobs {
         lru_gen: if kernel.reclaim == Reclaim::Mglru { kernel.lru_gen_enabled.into() } else { 0 },
         swappiness: kernel.swappiness.into(),
         zone_reclaim_mode: kernel.zone_reclaim_mode.into(),
+        watermark_boost_factor: Some(kernel.watermark_boost_factor.into()),
         ..Knobs::default()
     }
 }
