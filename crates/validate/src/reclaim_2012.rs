@@ -67,16 +67,10 @@ const CHECKS: &[Check] = &[
 ];
 
 /// Causes of misses that are understood.
-const KNOWN: &[(&str, &str)] = &[
-    (
-        "han/5-protected",
-        "some rounds of kswapd fall below priority 10, from which on nobody is skipped",
-    ),
-    (
-        "stream/two-pass",
-        "both designs leave the working set alone here, and the stream waits for its disk alike",
-    ),
-];
+const KNOWN: &[(&str, &str)] = &[(
+    "stream/two-pass",
+    "both designs leave the working set alone here, and the stream waits for its disk alike",
+)];
 
 /// Runs the checks whose rows may contain the filter.
 pub(crate) fn run(options: &Options, observer: &dyn Observer) -> Vec<Row> {
