@@ -8,7 +8,7 @@
 use std::path::{Path, PathBuf};
 
 /// Pages with commands.
-const PAGES: [&str; 9] = [
+const PAGES: [&str; 10] = [
     "README.md",
     "docs/tutorial/first-comparison.md",
     // Explains what the tutorial has run.
@@ -20,6 +20,7 @@ const PAGES: [&str; 9] = [
     "docs/explanation/memory-pressure.md",
     "docs/explanation/hierarchical-reclaim-2012.md",
     "docs/explanation/mapped-pages-2012.md",
+    "docs/explanation/numa-scheduling-2012.md",
 ];
 
 fn root() -> PathBuf {
