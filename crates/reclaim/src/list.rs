@@ -3,8 +3,8 @@
 //! Items are numbers `0..nr_items`: page numbers in the textbook engines, slots of the compressed
 //! store. An item is on one list at most, so one pair of links serves all lists. Next and previous
 //! share a cache line on purpose: at 64 M items that line is a miss, and two arrays would be two
-//! (`benches/lists.rs` measures both). Each list is a ring through a head of its own, which spares every operation the
-//! question whether it is at an end.
+//! (`benches/lists.rs` measures both). Each list is a ring through a head of its own, which spares
+//! every operation the question whether it is at an end.
 //!
 //! [`Lists`] is links alone, 8 bytes an item, for owners that keep which list an item is on in flags
 //! of their own. [`TaggedLists`] keeps that itself in one byte more.

@@ -22,8 +22,9 @@ const LEAST_ORDER: u32 = 4;
 /// Bytes of a leaf's object in its slab.
 const LEAF_SLOT: u64 = 576;
 /// Free pages of blocks that a zone starts with, and whether they are of reclaimable memory: as
-/// `/proc/pagetypeinfo` shows them in the mean of 41 zones of 19 guests at rest. Reclaimable memory: two
-/// blocks, one of them free. Unmovable memory: a free block, and of each power of two a piece or two.
+/// `/proc/pagetypeinfo` shows them in the mean of 41 zones of 19 guests at rest, each size rounded to whole
+/// pieces. Reclaimable memory: two blocks, one of them free. Unmovable memory: a free block, and of each
+/// power of two a piece or two.
 const AT_START: [(u16, bool); 10] = [
     (512, true),
     (344, true),
