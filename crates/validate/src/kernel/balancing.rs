@@ -5,10 +5,10 @@ use base::{CpuId, MmId, Nanos, NodeId, Pages, Rng, TaskId, stream};
 use config::Described;
 use designs::{Design, HintFault, Migration, Move, NumaBalancing612, Placement, Placing};
 use mm::{ScanOutcome, ScanPlan};
-use reclaim::guest::Guest;
+use reclaim::guest::{Guest, Policy};
 use sched::{Leave, Sync, TaskMove, TaskState};
 
-use super::case::{Case, Policy};
+use super::case::Case;
 use super::setup::NumaCosts;
 use super::view::View;
 

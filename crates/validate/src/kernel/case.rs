@@ -1,5 +1,6 @@
 //! The language of the recorded cases: machines, cgroups, processes and what their threads do.
 
+use reclaim::guest::Policy;
 use thiserror::Error;
 
 /// What is wrong with a file of the suite, and where.
@@ -169,26 +170,6 @@ pub struct Region {
     pub path: String,
     /// Memory policy.
     pub policy: Policy,
-}
-
-/// A memory policy; masks have bit n for node n.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Policy {
-    /// The task's.
-    #[default]
-    Default,
-    /// The CPU's node first.
-    Local,
-    /// That node first.
-    Preferred(u32),
-    /// Only those nodes.
-    Bind(u64),
-    /// Round robin over those nodes.
-    Interleave(u64),
-    /// Those nodes first.
-    Many(u64),
-    /// Round robin by weights.
-    Weighted(u64),
 }
 
 /// A thread.

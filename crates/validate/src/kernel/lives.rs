@@ -7,7 +7,6 @@ use reclaim::guest::{Backing, Policy};
 use super::case::{Kind, Region, Touch};
 use super::generate::Pages;
 use super::replay::{Life, PROGRAM_PAGES, ProcState, Replay, SNAPSHOT_PAGES, State, ThreadState};
-use super::setup;
 
 /// Pages of its own that a forked child writes: its stack, tables of the program, its task.
 const CHILD_PAGES: u32 = 12;
@@ -49,9 +48,8 @@ impl Replay<'_> {
             let backing = backing_of(&proc.name, region);
             let offset = (1 << 32) + ((number as u64) << 24);
             let huge = proc.thp && region.kind == Kind::Anon;
-            let policy = setup::policy_of(region.policy);
-            let vma =
-                self.guest.add_region(id, &backing, region.pages as u32, policy, offset, huge);
+            let (pages, policy) = (region.pages as u32, region.policy);
+            let vma = self.guest.add_region(id, &backing, pages, policy, offset, huge);
             regions.insert(region.name.clone(), (vma, region.kind, region.pages));
         }
         let pages = PROGRAM_PAGES + SNAPSHOT_PAGES;

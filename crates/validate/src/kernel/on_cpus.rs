@@ -5,7 +5,7 @@ use base::TaskId;
 use reclaim::guest::{Backing, Policy, Stat};
 
 use super::balancing::Balancing;
-use super::case::{self, Pattern, Touch};
+use super::case::{Pattern, Touch};
 use super::replay::{PROGRAM_PAGES, Replay, SLICE_NS, SNAPSHOT_PAGES, State};
 use super::setup;
 
@@ -49,9 +49,9 @@ impl Replay<'_> {
     }
 
     /// Mappings of a process: region, pages, policy.
-    pub(super) fn mappings(&self, proc: usize) -> Vec<(u32, u32, case::Policy)> {
+    pub(super) fn mappings(&self, proc: usize) -> Vec<(u32, u32, Policy)> {
         let own = &self.procs[proc];
-        let program = (own.program, PROGRAM_PAGES + SNAPSHOT_PAGES, case::Policy::Default);
+        let program = (own.program, PROGRAM_PAGES + SNAPSHOT_PAGES, Policy::Default);
         let regions = self.case.procs[proc].regions.iter().filter_map(|region| {
             let (vma, _, pages) = own.regions.get(&region.name)?;
             Some((*vma, *pages as u32, region.policy))

@@ -2,9 +2,11 @@
 
 use std::fmt;
 
+use reclaim::guest::Policy;
+
 use super::case::{
-    Case, CaseError, Cgroup, Disk, GuestLine, Kind, NameVerb, Pattern, Policy, Proc, Region, Step,
-    Thread, Touch,
+    Case, CaseError, Cgroup, Disk, GuestLine, Kind, NameVerb, Pattern, Proc, Region, Step, Thread,
+    Touch,
 };
 
 /// A word and where it stands.

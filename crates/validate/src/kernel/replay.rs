@@ -290,7 +290,7 @@ impl<'a> Replay<'a> {
             }
             Step::Policy { region, policy } => {
                 if let Some((vma, ..)) = self.procs[proc].regions.get(region) {
-                    self.guest.set_policy(*vma, setup::policy_of(*policy));
+                    self.guest.set_policy(*vma, *policy);
                     if let Some(balancing) = &mut self.balancing {
                         balancing.view.set_policy(*vma, *policy);
                     }

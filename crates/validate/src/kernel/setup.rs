@@ -1,6 +1,6 @@
 //! A case's machine, knobs and swap as the guest takes them.
 
-use reclaim::guest::{Config, Costs, DirtyKnobs, Knobs, Policy, SwapDevice, ZoneConfig};
+use reclaim::guest::{Config, Costs, DirtyKnobs, Knobs, SwapDevice, ZoneConfig};
 
 use super::case::{self, Case};
 use super::tables::{MachineRow, ZoneRow};
@@ -295,18 +295,5 @@ pub(super) fn dirty_of(case: &Case, knobs: &[(String, String)]) -> DirtyKnobs {
         disk_mbps: disk.map_or(0, |disk| disk.mbps),
         disk_depth: disk.map_or(128, |disk| disk.depth),
         delayed_allocation: disk.is_some_and(|disk| disk.fs),
-    }
-}
-
-/// A policy as the guest has it.
-pub(super) fn policy_of(policy: case::Policy) -> Policy {
-    match policy {
-        case::Policy::Default => Policy::Default,
-        case::Policy::Local => Policy::Local,
-        case::Policy::Preferred(node) => Policy::Preferred(node),
-        case::Policy::Bind(mask) => Policy::Bind(mask),
-        case::Policy::Interleave(mask) => Policy::Interleave(mask),
-        case::Policy::Many(mask) => Policy::Many(mask),
-        case::Policy::Weighted(mask) => Policy::Weighted(mask),
     }
 }

@@ -8,11 +8,11 @@ use std::ops::Range;
 use base::{CpuId, CpuMask, MmId, MmVec, Nanos, NodeId, Pages, Rng, TaskId, TaskVec, stream};
 use designs::{Cx, SpaceInfo, TaskInfo};
 use mm::{AddressSpace, Memory, Mempolicy, Order, Pte, ScanPlan, Vma};
-use reclaim::guest::{Entry, Guest};
+use reclaim::guest::{Entry, Guest, Policy};
 use sched::{FairPolicy, ImbNumaNr, NICE_0_WEIGHT, Sched, SchedKnobs};
 use topology::Machine;
 
-use super::case::{Case, Policy};
+use super::case::Case;
 
 /// Free pages between two mappings, so that no two share a page table.
 const GAP: u32 = 1024;
