@@ -2,7 +2,7 @@
 
 use reclaim::guest::{Config, Costs, DirtyKnobs, Knobs, SwapDevice, ZoneConfig};
 
-use super::case::{self, Case};
+use super::case::Case;
 use super::tables::{MachineRow, ZoneRow};
 
 /// The machine that a case ran on: by its name, else by shape, else built from its guest line.
