@@ -4,6 +4,10 @@
 //! [`TraceFile`] opens and verifies, [`SharedTrace`] decodes once for any number of runs,
 //! [`save`] writes what a generator yields.
 
+mod bits;
+mod column;
+mod deltas;
+mod indexes;
 mod meta;
 mod read;
 mod row;
@@ -20,5 +24,7 @@ pub use save::save;
 pub use shared::{DEFAULT_BUDGET, SharedTrace};
 pub use write::{Summary, TraceWriter};
 
+#[cfg(test)]
+mod column_tests;
 #[cfg(test)]
 pub(crate) mod tests;

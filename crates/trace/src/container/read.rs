@@ -7,15 +7,10 @@ use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 
-use bytes::{Buf, Bytes};
-use parquet::column::reader::{ColumnReaderImpl, get_column_reader, get_typed_column_reader};
-use parquet::data_type::Int32Type;
-use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataReader};
-use parquet::file::reader::{ChunkReader, Length};
-use parquet::file::serialized_reader::SerializedPageReader;
 use sha2::{Digest, Sha256};
 
+use super::column::{BATCH_ROWS, Column, Place, Value, Window};
 use super::meta::Meta;
 use super::row::Cells;
 use super::schema::{self, COLUMNS, Group};
@@ -45,51 +40,87 @@ pub struct Verified {
     pub rows: u64,
 }
 
-/// The seven columns of some rows, as stored.
-pub(super) type Columns = [Vec<i32>; 7];
-
 /// Batches that wait for the digest.
 const BATCHES_AHEAD: usize = 4;
-
-/// Rows decoded at a time: their columns stay in a core's own cache.
-const BATCH_ROWS: usize = 1 << 13;
 
 /// A row group whose checksum holds, decoded batch by batch.
 pub(super) struct GroupReader<'a> {
     file: &'a TraceFile,
     group: usize,
-    readers: Vec<ColumnReaderImpl<Int32Type>>,
     left: usize,
+    thread: Column<'a, u16>,
+    space: Column<'a, u16>,
+    op: Column<'a, u8>,
+    page: Column<'a, u32>,
+    fills: Column<'a, u8>,
+    evictions: Column<'a, u8>,
+    think: Column<'a, u32>,
 }
 
-impl GroupReader<'_> {
-    /// Decodes the next rows into `columns`; false when there are no more.
-    pub(super) fn next(&mut self, columns: &mut Columns) -> Result<bool, TraceError> {
-        let wanted = self.left.min(BATCH_ROWS);
-        self.left -= wanted;
-        for (idx, (reader, values)) in self.readers.iter_mut().zip(columns).enumerate() {
-            values.clear();
-            read_column(reader, wanted, values)
-                .map_err(|what| self.file.damaged_column(self.group, idx, &what))?;
-        }
-        Ok(wanted > 0)
-    }
+/// The columns of some rows, of equal length.
+#[derive(Clone, Copy)]
+pub(super) struct Batch<'a> {
+    pub(super) thread: &'a [u16],
+    pub(super) space: &'a [u16],
+    pub(super) op: &'a [u8],
+    pub(super) page: &'a [u32],
+    pub(super) fills: &'a [u8],
+    pub(super) evictions: &'a [u8],
+    pub(super) think: &'a [u32],
 }
 
-fn read_column(
-    reader: &mut ColumnReaderImpl<Int32Type>,
-    wanted: usize,
-    values: &mut Vec<i32>,
-) -> Result<(), String> {
-    while values.len() < wanted {
-        let missing = wanted - values.len();
-        let (read, _, _) =
-            reader.read_records(missing, None, None, values).map_err(|e| e.to_string())?;
-        if read == 0 {
-            return Err(format!("{missing} values are missing"));
-        }
+impl<'a> GroupReader<'a> {
+    fn new(file: &'a TraceFile, group: usize, window: Window) -> Result<Self, TraceError> {
+        let window = Arc::new(window);
+        let place = |idx: usize| Place {
+            window: Arc::clone(&window),
+            chunk: file.parquet.row_group(group).column(idx),
+            descriptor: file.parquet.file_metadata().schema_descr().column(idx),
+            rows: file.groups[group].rows as usize,
+        };
+        Ok(Self {
+            file,
+            group,
+            left: file.groups[group].rows as usize,
+            thread: file.column(group, 0, place)?,
+            space: file.column(group, 1, place)?,
+            op: file.column(group, 2, place)?,
+            page: file.column(group, 3, place)?,
+            fills: file.column(group, 4, place)?,
+            evictions: file.column(group, 5, place)?,
+            think: file.column(group, 6, place)?,
+        })
     }
-    Ok(())
+
+    /// Decodes the next rows; `None` when there are no more.
+    pub(super) fn next(&mut self) -> Result<Option<Batch<'_>>, TraceError> {
+        let rows = self.left.min(BATCH_ROWS);
+        if rows == 0 {
+            return Ok(None);
+        }
+        self.left -= rows;
+        let decoded = [
+            self.thread.next(rows),
+            self.space.next(rows),
+            self.op.next(rows),
+            self.page.next(rows),
+            self.fills.next(rows),
+            self.evictions.next(rows),
+            self.think.next(rows),
+        ];
+        for (idx, result) in decoded.into_iter().enumerate() {
+            result.map_err(|what| self.file.damaged_column(self.group, idx, &what))?;
+        }
+        Ok(Some(Batch {
+            thread: self.thread.batch(),
+            space: self.space.batch(),
+            op: self.op.batch(),
+            page: self.page.batch(),
+            fills: self.fills.batch(),
+            evictions: self.evictions.batch(),
+            think: self.think.batch(),
+        }))
+    }
 }
 
 impl TraceFile {
@@ -200,17 +231,16 @@ impl TraceFile {
         if crc32fast::hash(&bytes) != at.crc32 {
             return Err(self.damaged(group, "the checksum is wrong"));
         }
-        let window = Arc::new(Window { start: at.offset, bytes: bytes.into() });
-        let left = at.rows as usize;
-        let reader = |idx: usize| {
-            let chunk = self.parquet.row_group(group).column(idx);
-            let pages = SerializedPageReader::new(Arc::clone(&window), chunk, left, None)
-                .map_err(|e| self.damaged_column(group, idx, &e.to_string()))?;
-            let descriptor = self.parquet.file_metadata().schema_descr().column(idx);
-            Ok(get_typed_column_reader(get_column_reader(descriptor, Box::new(pages))))
-        };
-        let readers = (0..COLUMNS.len()).map(reader).collect::<Result<_, TraceError>>()?;
-        Ok(GroupReader { file: self, group, readers, left })
+        GroupReader::new(self, group, Window::new(at.offset, bytes))
+    }
+
+    fn column<'a, T: Value>(
+        &self,
+        group: usize,
+        idx: usize,
+        place: impl Fn(usize) -> Place<'a>,
+    ) -> Result<Column<'a, T>, TraceError> {
+        Column::new(place(idx)).map_err(|what| self.damaged_column(group, idx, &what))
     }
 
     /// Decodes everything and compares it with the trace's digest.
@@ -251,8 +281,8 @@ impl TraceFile {
     /// Sends everything in the order of the file, up to the first damage, until nobody listens.
     fn decode_all(&self, send: &SyncSender<Result<Decoded, TraceError>>) {
         for group in 0..self.groups.len() {
-            let chunk = Chunk::new(self, group, |columns| {
-                let rows = (0..columns[0].len()).flat_map(|row| cells(columns, row).bytes());
+            let chunk = Chunk::new(self, group, |batch| {
+                let rows = (0..batch.thread.len()).flat_map(|row| batch.cells(row).bytes());
                 // Who does not listen any more has ended, which the next group finds out.
                 send.send(Ok(Decoded::Rows(rows.collect()))).ok();
             });
@@ -273,17 +303,17 @@ enum Decoded {
     Group(usize, Chunk),
 }
 
-/// A row of decoded columns. Values that do not fit are cut: the caller has checked them.
-pub(super) fn cells(columns: &Columns, row: usize) -> Cells {
-    let [thread, space, op, page, fills, evictions, think] = columns;
-    Cells {
-        thread: thread[row] as u16,
-        space: space[row] as u16,
-        op: op[row] as u8,
-        page: page[row] as u32,
-        fills: fills[row] as u8,
-        evictions: evictions[row] as u8,
-        think: think[row] as u32,
+impl Batch<'_> {
+    pub(super) fn cells(&self, row: usize) -> Cells {
+        Cells {
+            thread: self.thread[row],
+            space: self.space[row],
+            op: self.op[row],
+            page: self.page[row],
+            fills: self.fills[row],
+            evictions: self.evictions[row],
+            think: self.think[row],
+        }
     }
 }
 
@@ -386,41 +416,4 @@ fn within(chunk: &ColumnChunkMetaData, start: u64, bytes: u64) -> bool {
         return false;
     };
     first >= start && first.saturating_add(length) <= start.saturating_add(bytes)
-}
-
-/// The bytes of one row group, addressed as in the file.
-struct Window {
-    start: u64,
-    bytes: Bytes,
-}
-
-impl Window {
-    fn slice(&self, start: u64, length: Option<usize>) -> Result<Bytes, ParquetError> {
-        let outside = || ParquetError::EOF(format!("byte {start} is outside the row group"));
-        let from = start.checked_sub(self.start).and_then(|from| usize::try_from(from).ok());
-        let from = from.filter(|from| *from <= self.bytes.len()).ok_or_else(outside)?;
-        let to = match length {
-            Some(length) => from.checked_add(length).ok_or_else(outside)?,
-            None => self.bytes.len(),
-        };
-        if to > self.bytes.len() { Err(outside()) } else { Ok(self.bytes.slice(from..to)) }
-    }
-}
-
-impl Length for Window {
-    fn len(&self) -> u64 {
-        self.start + self.bytes.len() as u64
-    }
-}
-
-impl ChunkReader for Window {
-    type T = bytes::buf::Reader<Bytes>;
-
-    fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
-        Ok(self.slice(start, None)?.reader())
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
-        self.slice(start, Some(length))
-    }
 }

@@ -14,7 +14,7 @@ use std::thread;
 
 use base::{Bytes, MmId};
 
-use super::read::{Columns, TraceFile};
+use super::read::{Batch, TraceFile};
 use super::row::{numbered_event, op};
 use crate::{Event, Points, Step, Thread, ThreadStream, TraceError, Traffic, Workload};
 
@@ -305,19 +305,18 @@ impl Chunk {
     pub(super) fn new(
         file: &TraceFile,
         group: usize,
-        mut look: impl FnMut(&Columns),
+        mut look: impl FnMut(&Batch),
     ) -> Result<Self, TraceError> {
         let mut builders: Vec<Builder> =
             file.meta().threads.iter().map(|_| Builder::default()).collect();
         let mut reader = file.open_group(group)?;
-        let mut columns = Columns::default();
         let mut first = 0;
-        while reader.next(&mut columns)? {
-            regroup(file, &columns, &mut builders).map_err(|(row, what)| {
+        while let Some(batch) = reader.next()? {
+            regroup(file, &batch, &mut builders).map_err(|(row, what)| {
                 file.damaged(group, &format!("row {}: {what}", first + row))
             })?;
-            look(&columns);
-            first += columns[0].len();
+            look(&batch);
+            first += batch.thread.len();
         }
         Ok(Self { threads: builders.into_iter().map(Builder::finish).collect() })
     }
@@ -327,92 +326,75 @@ impl Chunk {
 /// recorders write long ones. An error comes with its row.
 fn regroup(
     file: &TraceFile,
-    columns: &Columns,
+    batch: &Batch,
     builders: &mut [Builder],
 ) -> Result<(), (usize, String)> {
     let meta = file.meta();
-    let [thread, space, kind, ..] = columns;
-    let rows = thread.len();
+    let rows = batch.thread.len();
     let mut row = 0;
     while row < rows {
         let bad = |what: String| (row, what);
-        let (owner, mm, flags) = (thread[row], space[row], kind[row]);
+        let (owner, mm, flags) = (batch.thread[row], batch.space[row], batch.op[row]);
         let nr_threads = builders.len();
-        let builder = usize::try_from(owner).ok().and_then(|idx| builders.get_mut(idx));
-        let builder =
-            builder.ok_or_else(|| bad(format!("thread {owner}, expected one of {nr_threads}")))?;
-        if flags >= i32::from(op::EVENT) {
-            builder.event(event(file, columns, row).map_err(bad)?);
+        let builder = builders
+            .get_mut(usize::from(owner))
+            .ok_or_else(|| bad(format!("thread {owner}, expected one of {nr_threads}")))?;
+        if flags >= op::EVENT {
+            builder.event(event(file, batch, row).map_err(bad)?);
             row += 1;
             continue;
         }
-        let end = run_end(columns, row);
-        let id = u16::try_from(mm).ok().map(MmId);
-        let found = id.and_then(|id| Some((id, meta.spaces.get(id)?.nr_pages.0)));
-        let (id, pages) = found
+        let end = run_end(batch, row);
+        let space = meta.spaces.get(MmId(mm));
+        let space = space
             .ok_or_else(|| bad(format!("space {mm}, expected one of {}", meta.spaces.len())))?;
-        check_run(columns, row..end, flags, pages).map_err(bad)?;
-        builder.run(id, flags as u8 & !op::WRITE, columns, row..end);
+        check_run(&batch.page[row..end], flags, space.nr_pages.0).map_err(bad)?;
+        builder.run(MmId(mm), flags & !op::WRITE, batch, row..end);
         row = end;
     }
     Ok(())
 }
 
 /// Where the rows end that have the thread, the space and the kind of `row`, but for writing.
-fn run_end(columns: &Columns, row: usize) -> usize {
+fn run_end(batch: &Batch, row: usize) -> usize {
     const LANES: usize = 16;
-    let [thread, space, kind, ..] = columns;
-    let (owner, mm, flags) = (thread[row], space[row], kind[row]);
-    let differs = |thread: i32, space: i32, kind: i32| {
-        (thread ^ owner) | (space ^ mm) | ((kind ^ flags) & !i32::from(op::WRITE))
+    let (owner, mm, flags) = (batch.thread[row], batch.space[row], batch.op[row]);
+    let differs = |thread: u16, space: u16, kind: u8| {
+        (thread ^ owner) | (space ^ mm) | u16::from((kind ^ flags) & !op::WRITE)
     };
     // Many rows at once, as vectors, until some of them differ.
-    let (threads, _) = thread[row..].as_chunks::<LANES>();
-    let (spaces, _) = space[row..].as_chunks::<LANES>();
-    let (kinds, _) = kind[row..].as_chunks::<LANES>();
+    let (threads, _) = batch.thread[row..].as_chunks::<LANES>();
+    let (spaces, _) = batch.space[row..].as_chunks::<LANES>();
+    let (kinds, _) = batch.op[row..].as_chunks::<LANES>();
     let all = threads.iter().zip(spaces).zip(kinds);
     let same = all.take_while(|((thread, space), kind)| {
         (0..LANES).fold(0, |any, at| any | differs(thread[at], space[at], kind[at])) == 0
     });
     let start = row + same.count() * LANES;
-    let other = (start..thread.len()).find(|at| differs(thread[*at], space[*at], kind[*at]) != 0);
-    other.unwrap_or(thread.len())
+    let is_other = |at: &usize| differs(batch.thread[*at], batch.space[*at], batch.op[*at]) != 0;
+    (start..batch.thread.len()).find(is_other).unwrap_or(batch.thread.len())
 }
 
-/// Checks a run of accesses as a whole; the first row that is wrong need not be named exactly.
-fn check_run(
-    columns: &Columns,
-    run: Range<usize>,
-    flags: i32,
-    nr_pages: u64,
-) -> Result<(), String> {
-    let [_, _, _, page, fills, evictions, _] = columns;
-    if !(0..8).contains(&flags) {
+/// Checks a run of accesses as a whole; the first row that is wrong need not be named exactly. That
+/// lines are few enough is seen to when they are decoded.
+fn check_run(page: &[u32], flags: u8, nr_pages: u64) -> Result<(), String> {
+    if flags >= 8 {
         return Err(format!("op {flags} is unknown"));
     }
-    let (page, fills, evictions) = (&page[run.clone()], &fills[run.clone()], &evictions[run]);
-    // As unsigned numbers, so that negative ones are too large as well.
-    let largest = |values: &[i32]| values.iter().fold(0, |most, value| most.max(*value as u32));
-    // Quicker than the largest: some sign bit is set when a page is negative or beyond the last.
+    // Quicker than the largest: some sign bit is set when a page is beyond the last, or 2^31.
     let last = i32::try_from(nr_pages.saturating_sub(1)).unwrap_or(i32::MAX);
-    let signs = page.iter().fold(0, |any, page| any | page | last.wrapping_sub(*page));
-    if (signs < 0 || nr_pages == 0) && u64::from(largest(page)) >= nr_pages {
-        let page = largest(page);
+    let signs = page.iter().map(|page| *page as i32);
+    let signs = signs.fold(0, |any, page| any | page | last.wrapping_sub(page));
+    let largest = || page.iter().fold(0, |most, page| most.max(*page));
+    if (signs < 0 || nr_pages == 0) && u64::from(largest()) >= nr_pages {
+        let page = largest();
         return Err(format!("page {page} at or after it, expected less than {nr_pages}"));
-    }
-    let bits =
-        fills.iter().zip(evictions).fold(0, |any, (fills, evictions)| any | fills | evictions);
-    if bits & !i32::from(Traffic::MAX_LINES) != 0 {
-        let lines = largest(fills).max(largest(evictions));
-        return Err(format!("{lines} lines at or after it, expected at most 127"));
     }
     Ok(())
 }
 
-fn event(file: &TraceFile, columns: &Columns, row: usize) -> Result<Event, String> {
-    let [_, _, kind, page, _, _, think] = columns;
-    let (page, think) = (page[row] as u32, think[row] as u32);
-    let kind = u8::try_from(kind[row]).map_err(|_| format!("op {} is unknown", kind[row]))?;
+fn event(file: &TraceFile, batch: &Batch, row: usize) -> Result<Event, String> {
+    let (kind, page, think) = (batch.op[row], batch.page[row], batch.think[row]);
     if kind == op::EVENT {
         let found = file.events().get(page as usize).cloned();
         return found
@@ -431,18 +413,17 @@ struct Builder {
 }
 
 impl Builder {
-    fn run(&mut self, mm: MmId, flags: u8, columns: &Columns, rows: Range<usize>) {
+    fn run(&mut self, mm: MmId, flags: u8, batch: &Batch, rows: Range<usize>) {
         if self.key != (mm, flags) {
             self.close();
             self.key = (mm, flags);
         }
-        let [_, _, kind, page, fills, evictions, think] = columns;
         let open = &mut self.open;
-        open.page.extend(page[rows.clone()].iter().map(|page| *page as u32));
-        open.think_ns.extend(think[rows.clone()].iter().map(|think| *think as u32));
-        let lines = fills[rows.clone()].iter().zip(&evictions[rows.clone()]);
-        open.traffic.extend(lines.zip(&kind[rows]).map(|((fills, evictions), kind)| {
-            Traffic::new(*fills as u16, *evictions as u16, kind & i32::from(op::WRITE) != 0)
+        open.page.extend_from_slice(&batch.page[rows.clone()]);
+        open.think_ns.extend_from_slice(&batch.think[rows.clone()]);
+        let lines = batch.fills[rows.clone()].iter().zip(&batch.evictions[rows.clone()]);
+        open.traffic.extend(lines.zip(&batch.op[rows]).map(|((fills, evictions), kind)| {
+            Traffic::new(u16::from(*fills), u16::from(*evictions), kind & op::WRITE != 0)
         }));
     }
 

@@ -1,0 +1,193 @@
+//! Pages of 32-bit numbers in the encoding `DELTA_BINARY_PACKED`.
+//!
+//! After a header with the first value come blocks: the least difference of the block, how many bits
+//! the differences of each of its miniblocks take beyond that one, and these, packed. Sums wrap around.
+//! Source: "Delta Encoding" in `Encodings.md` of the Parquet format.
+
+use parquet::basic::Encoding;
+
+use super::bits::PageBytes;
+use super::column::{Decoder, Page};
+
+/// Values unpacked at a time. A miniblock has a multiple of them.
+const UNIT: usize = 32;
+/// Bytes behind a unit's own that unpacking reads as well.
+const SLACK: usize = 8;
+/// Most bytes of a unit.
+const UNIT_BYTES: usize = UNIT * 4;
+
+/// A page being decoded.
+#[derive(Default)]
+pub(super) struct Deltas {
+    bytes: PageBytes,
+    /// Values to come.
+    left: usize,
+    /// Whether the first value, which is in `last`, is to come.
+    is_new: bool,
+    /// The last value so far.
+    last: u32,
+    /// The least difference of the block.
+    least: u32,
+    /// Where the block's bit widths are, a byte each.
+    widths: usize,
+    /// The block's next miniblock, of `miniblocks`.
+    next: usize,
+    miniblocks: usize,
+    /// Units of a miniblock, and how many of the present one are to come.
+    units: usize,
+    units_left: usize,
+    /// Bits of a difference in the present miniblock.
+    width: u8,
+}
+
+impl Decoder<u32> for Deltas {
+    fn dictionary(&mut self, _: &Page) -> Result<bool, String> {
+        Ok(false)
+    }
+
+    fn open(&mut self, page: &Page) -> Result<bool, String> {
+        if page.encoding != Encoding::DELTA_BINARY_PACKED {
+            return Ok(false);
+        }
+        let mut bytes = PageBytes::new(page.bytes.clone());
+        let (block, miniblocks) = (bytes.number()?, bytes.number()?);
+        let (values, last) = (bytes.number()?, bytes.signed()?);
+        let divides = |part: u64, whole: u64| part > 0 && whole.is_multiple_of(part);
+        let unit = UNIT as u64;
+        if !divides(128, block) || !divides(miniblocks, block) || !divides(unit, block / miniblocks)
+        {
+            return Err(format!("a page has blocks of {block} values, miniblocks {miniblocks}"));
+        }
+        if values != page.values as u64 {
+            return Err(format!("a page of {} values counts {values}", page.values));
+        }
+        let count = |count: u64| usize::try_from(count).map_err(|e| e.to_string());
+        *self = Self {
+            bytes,
+            left: page.values,
+            is_new: true,
+            last,
+            // As behind a block.
+            next: count(miniblocks)?,
+            miniblocks: count(miniblocks)?,
+            units: count(block / miniblocks / unit)?,
+            ..Self::default()
+        };
+        Ok(true)
+    }
+
+    fn decode(&mut self, out: &mut [u32]) -> Result<usize, String> {
+        let mut done = 0;
+        if self.is_new && self.left > 0 {
+            let Some(first) = out.first_mut() else { return Ok(0) };
+            *first = self.last;
+            self.is_new = false;
+            self.left -= 1;
+            done = 1;
+        }
+        for unit in out[done..].as_chunks_mut().0 {
+            if self.left == 0 {
+                break;
+            }
+            self.unit(unit)?;
+            let nr = self.left.min(UNIT);
+            self.left -= nr;
+            done += nr;
+        }
+        Ok(done)
+    }
+}
+
+impl Deltas {
+    /// Decodes the next unit. Of the page's last one the values beyond the page's are of no meaning.
+    fn unit(&mut self, out: &mut [u32; UNIT]) -> Result<(), String> {
+        if self.units_left == 0 {
+            self.miniblock()?;
+        }
+        self.units_left -= 1;
+        let length = usize::from(self.width) * UNIT / 8;
+        let rest = self.bytes.rest();
+        let (width, least, last) = (self.width, self.least, self.last);
+        self.last = if rest.len() >= length + SLACK {
+            sums(width, rest, least, last, out)
+        } else {
+            // At the page's end, which may come before the last unit's.
+            if rest.len() < (usize::from(width) * self.left.min(UNIT)).div_ceil(8) {
+                return Err(self.bytes.ends());
+            }
+            let mut padded = [0; UNIT_BYTES + SLACK];
+            padded[..rest.len()].copy_from_slice(rest);
+            sums(width, &padded, least, last, out)
+        };
+        self.bytes.skip(length);
+        Ok(())
+    }
+
+    /// Begins the next miniblock, and a block where one is over.
+    #[inline(never)]
+    fn miniblock(&mut self) -> Result<(), String> {
+        if self.next == self.miniblocks {
+            self.least = self.bytes.signed()?;
+            self.widths = self.bytes.at();
+            if self.bytes.rest().len() < self.miniblocks {
+                return Err(self.bytes.ends());
+            }
+            self.bytes.skip(self.miniblocks);
+            self.next = 0;
+        }
+        let width = self.bytes.byte(self.widths + self.next);
+        self.width = width.ok_or_else(|| self.bytes.ends())?;
+        if self.width > 32 {
+            return Err(format!("differences of {} bits", self.width));
+        }
+        self.next += 1;
+        self.units_left = self.units;
+        Ok(())
+    }
+}
+
+/// Adds up a unit of differences of `width` bits; returns the last sum.
+fn sums(width: u8, bytes: &[u8], least: u32, last: u32, out: &mut [u32; UNIT]) -> u32 {
+    macro_rules! by_width {
+        ($($width:literal)*) => {
+            match width {
+                $($width => sums_of::<$width>(bytes, least, last, out),)*
+                _ => constant(least, last, out),
+            }
+        };
+    }
+    by_width!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32)
+}
+
+/// With the width known to the compiler every offset, shift and mask is a constant, so that a value takes
+/// a load, a shift, a mask, two additions and a store.
+fn sums_of<const WIDTH: usize>(
+    bytes: &[u8],
+    least: u32,
+    mut last: u32,
+    out: &mut [u32; UNIT],
+) -> u32 {
+    let mask = u32::MAX >> (32 - WIDTH);
+    let bytes = &bytes[..WIDTH * UNIT / 8 + SLACK];
+    for (idx, eight) in out.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+        let bytes = &bytes[idx * WIDTH..][..WIDTH + SLACK];
+        for (idx, value) in eight.iter_mut().enumerate() {
+            let bit = idx * WIDTH;
+            let mut word = [0; 8];
+            word.copy_from_slice(&bytes[bit / 8..][..8]);
+            let difference = (u64::from_le_bytes(word) >> (bit % 8)) as u32 & mask;
+            last = last.wrapping_add(difference.wrapping_add(least));
+            *value = last;
+        }
+    }
+    last
+}
+
+/// Differences of no bits: all are the least.
+fn constant(least: u32, mut last: u32, out: &mut [u32; UNIT]) -> u32 {
+    for value in out {
+        last = last.wrapping_add(least);
+        *value = last;
+    }
+    last
+}

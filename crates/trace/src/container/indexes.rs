@@ -1,0 +1,267 @@
+//! Pages of indexes into a dictionary, in the encoding `RLE_DICTIONARY`.
+//!
+//! A byte says how many bits an index takes. Then come runs of two kinds: an index and how often it is
+//! repeated, or groups of eight indexes, packed. Source: "Run Length Encoding / Bit-Packing Hybrid" and
+//! "Dictionary Encoding" in `Encodings.md` of the Parquet format.
+//!
+//! Packed indexes of up to eight bits are looked up several at once: a table has the values of every
+//! combination of them that takes at most twelve bits, made once a dictionary and width.
+
+use parquet::basic::Encoding;
+
+use super::bits::PageBytes;
+use super::column::{Decoder, Page, Value};
+
+/// Packed values come in groups of so many.
+const GROUP: usize = 8;
+/// Widest packed indexes that have a table.
+const TABLE_WIDTH: u8 = 8;
+
+/// A value of a column with few of them. One that no dictionary may have marks indexes beyond its end.
+pub(super) trait Narrow: Value {
+    const BEYOND: Self;
+}
+
+impl Narrow for u8 {
+    const BEYOND: Self = Self::MAX;
+}
+
+impl Narrow for u16 {
+    const BEYOND: Self = Self::MAX;
+}
+
+/// A page being decoded, and its dictionary.
+#[derive(Default)]
+pub(super) struct Indexes<T> {
+    dictionary: Vec<T>,
+    /// The values of [`at_once`] indexes for all of their combinations, one after the other.
+    table: Vec<T>,
+    /// Bits of an index that the table is for; 0: there is none.
+    table_width: u8,
+    bytes: PageBytes,
+    /// Bits of an index.
+    width: u8,
+    /// Values to come.
+    left: usize,
+    run: Run<T>,
+}
+
+/// What is left of a run.
+enum Run<T> {
+    Repeated(T, usize),
+    /// Groups.
+    Packed(usize),
+}
+
+impl<T> Default for Run<T> {
+    fn default() -> Self {
+        Self::Packed(0)
+    }
+}
+
+impl<T: Narrow> Decoder<T> for Indexes<T> {
+    fn dictionary(&mut self, page: &Page) -> Result<bool, String> {
+        if !matches!(page.encoding, Encoding::PLAIN | Encoding::PLAIN_DICTIONARY) {
+            return Ok(false);
+        }
+        let (values, _) = page.bytes.as_chunks();
+        let values = values.get(..page.values).ok_or("the dictionary ends within its values")?;
+        let value = |bytes: &[u8; 4]| T::checked(i32::from_le_bytes(*bytes));
+        self.dictionary = values.iter().map(value).collect::<Result<_, _>>()?;
+        self.table_width = 0;
+        Ok(true)
+    }
+
+    fn open(&mut self, page: &Page) -> Result<bool, String> {
+        if !matches!(page.encoding, Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY) {
+            return Ok(false);
+        }
+        self.left = page.values;
+        self.run = Run::default();
+        let Some((width, indexes)) = page.bytes.split_first() else {
+            return if self.left == 0 { Ok(true) } else { Err("a page is empty".to_owned()) };
+        };
+        if *width > 32 {
+            return Err(format!("indexes of {width} bits"));
+        }
+        self.width = *width;
+        self.bytes = PageBytes::new(page.bytes.slice_ref(indexes));
+        Ok(true)
+    }
+
+    fn decode(&mut self, out: &mut [T]) -> Result<usize, String> {
+        let mut done = 0;
+        while self.left > 0 && done < out.len() {
+            let out = &mut out[done..];
+            let nr = match self.run {
+                Run::Repeated(_, 0) | Run::Packed(0) => {
+                    self.run = self.next_run()?;
+                    continue;
+                }
+                Run::Repeated(value, times) => {
+                    let nr = times.min(self.left).min(out.len());
+                    out[..nr].fill(value);
+                    self.run = Run::Repeated(value, times - nr);
+                    nr
+                }
+                Run::Packed(groups) => {
+                    let room = out.as_chunks_mut().0;
+                    let nr = groups.min(room.len()).min(self.left.div_ceil(GROUP));
+                    if nr == 0 {
+                        break;
+                    }
+                    self.run = Run::Packed(groups - nr);
+                    self.groups(&mut room[..nr])?
+                }
+            };
+            self.left -= nr;
+            done += nr;
+        }
+        Ok(done)
+    }
+}
+
+impl<T: Narrow> Indexes<T> {
+    fn next_run(&mut self) -> Result<Run<T>, String> {
+        let header = self.bytes.number()?;
+        let count =
+            i32::try_from(header >> 1).map_err(|_| format!("a run's header is {header}"))?;
+        let count = count as usize;
+        if header & 1 == 1 {
+            return Ok(Run::Packed(count));
+        }
+        if count == 0 {
+            return Err("an index is repeated 0 times".to_owned());
+        }
+        let length = usize::from(self.width).div_ceil(8);
+        let stored = self.bytes.rest().get(..length).ok_or_else(|| self.bytes.ends())?;
+        let index = stored.iter().rev().fold(0, |index, byte| index << 8 | usize::from(*byte));
+        self.bytes.skip(length);
+        if index >> self.width > 0 {
+            return Err(format!("index {index} has more than {} bits", self.width));
+        }
+        match self.dictionary.get(index) {
+            Some(value) => Ok(Run::Repeated(*value, count)),
+            None => Err(self.beyond()),
+        }
+    }
+
+    fn beyond(&self) -> String {
+        format!("an index beyond the dictionary, which has {} values", self.dictionary.len())
+    }
+
+    /// Decodes packed groups; returns how many values of them are the page's.
+    fn groups(&mut self, out: &mut [[T; GROUP]]) -> Result<usize, String> {
+        if self.width <= TABLE_WIDTH && self.table_width != self.width {
+            self.fill_table();
+        }
+        let nr = (out.len() * GROUP).min(self.left);
+        let width = usize::from(self.width);
+        let packed = self.bytes.rest();
+        // The last group may lack what is behind the page's values.
+        if packed.len() < (nr * width).div_ceil(8) {
+            return Err(self.bytes.ends());
+        }
+        if self.width <= TABLE_WIDTH {
+            unpack(packed, self.width, &self.table, &self.dictionary, out);
+        } else {
+            unpack_wide(packed, width, &self.dictionary, out);
+        }
+        let is_full = self.dictionary.len() >> self.width > 0;
+        let values = out.as_flattened()[..nr].iter();
+        if !is_full && values.fold(false, |any, value| any | (*value == T::BEYOND)) {
+            return Err(self.beyond());
+        }
+        self.bytes.skip(out.len() * width);
+        Ok(nr)
+    }
+
+    /// Makes the table for indexes of the page's width.
+    fn fill_table(&mut self) {
+        let width = usize::from(self.width);
+        let nr = at_once(width);
+        let value = |bits: usize| {
+            let index = bits & ((1 << width) - 1);
+            self.dictionary.get(index).copied().unwrap_or(T::BEYOND)
+        };
+        let combinations = 0..1_usize << (width * nr);
+        let values = combinations.flat_map(|bits| (0..nr).map(move |idx| bits >> (idx * width)));
+        self.table = values.map(value).collect();
+        self.table_width = self.width;
+    }
+}
+
+/// How many indexes of that many bits are looked up at once: eight, four, two or one.
+const fn at_once(width: usize) -> usize {
+    match width {
+        1 => 8,
+        2..=3 => 4,
+        4..=6 => 2,
+        _ => 1,
+    }
+}
+
+/// Values of packed indexes of up to [`TABLE_WIDTH`] bits.
+fn unpack<T: Narrow>(
+    bytes: &[u8],
+    width: u8,
+    table: &[T],
+    dictionary: &[T],
+    out: &mut [[T; GROUP]],
+) {
+    macro_rules! by_width {
+        ($($width:literal)*) => {
+            match width {
+                $($width => tabled::<T, $width, { at_once($width) }>(bytes, table, out),)*
+                _ => {
+                    let first = dictionary.first().copied().unwrap_or(T::BEYOND);
+                    out.as_flattened_mut().fill(first);
+                }
+            }
+        };
+    }
+    by_width!(1 2 3 4 5 6 7 8)
+}
+
+fn tabled<T: Narrow, const WIDTH: usize, const AT_ONCE: usize>(
+    bytes: &[u8],
+    table: &[T],
+    out: &mut [[T; GROUP]],
+) {
+    let bits = WIDTH * AT_ONCE;
+    let table = &table.as_chunks::<AT_ONCE>().0[..1 << bits];
+    let look_up = |packed: &[u8; WIDTH], group: &mut [T; GROUP]| {
+        let packed = word(packed);
+        for (idx, values) in group.as_chunks_mut::<AT_ONCE>().0.iter_mut().enumerate() {
+            *values = table[(packed >> (idx * bits)) as usize & ((1 << bits) - 1)];
+        }
+    };
+    let (whole, cut) = bytes.as_chunks();
+    for (packed, group) in whole.iter().zip(&mut *out) {
+        look_up(packed, group);
+    }
+    if let Some(group) = out.get_mut(whole.len()) {
+        let mut packed = [0; WIDTH];
+        packed[..cut.len()].copy_from_slice(cut);
+        look_up(&packed, group);
+    }
+}
+
+/// The same for wider indexes, which only columns with many values have.
+fn unpack_wide<T: Narrow>(bytes: &[u8], width: usize, dictionary: &[T], out: &mut [[T; GROUP]]) {
+    for (idx, value) in out.as_flattened_mut().iter_mut().enumerate() {
+        let bit = idx * width;
+        let index =
+            word(bytes.get(bit / 8..).unwrap_or_default()) >> (bit % 8) & ((1 << width) - 1);
+        let found = usize::try_from(index).ok().and_then(|index| dictionary.get(index));
+        *value = found.copied().unwrap_or(T::BEYOND);
+    }
+}
+
+/// Up to eight bytes as a number.
+fn word(bytes: &[u8]) -> u64 {
+    let mut word = [0; 8];
+    let length = bytes.len().min(word.len());
+    word[..length].copy_from_slice(&bytes[..length]);
+    u64::from_le_bytes(word)
+}
