@@ -22,8 +22,6 @@ use parquet::schema::types::ColumnDescPtr;
 use super::deltas::Deltas;
 use super::indexes::Indexes;
 
-/// Rows decoded at a time: their columns stay in a core's own cache.
-pub(super) const BATCH_ROWS: usize = 1 << 12;
 /// Values that a decoder may go beyond a batch, since it decodes several at a time.
 const BEYOND_BATCH: usize = 32;
 
@@ -43,6 +41,12 @@ pub(super) trait Decoder<T>: Default {
 
     /// Begins a page of values; false: of another encoding.
     fn open(&mut self, page: &Page) -> Result<bool, String>;
+
+    /// The next values of the page if they are stored as one and how often it is repeated, up to `most`.
+    fn repeated(&mut self, most: usize) -> Result<Option<(T, usize)>, String> {
+        let _ = most;
+        Ok(None)
+    }
 
     /// Decodes the next values of the page and returns how many: at least one, unless the page is over
     /// or there is room for less than [`BEYOND_BATCH`].
@@ -114,13 +118,14 @@ impl Value for u8 {
 }
 
 impl<'a, T: Value> Column<'a, T> {
-    pub(super) fn new(place: Place<'a>) -> Result<Self, String> {
+    /// A column to be decoded in batches of up to `most` rows.
+    pub(super) fn new(place: Place<'a>, most: usize) -> Result<Self, String> {
         Ok(Self {
             pages: place.pages()?,
             place,
             decoder: T::Decoder::default(),
             library: None,
-            values: vec![T::default(); BATCH_ROWS + BEYOND_BATCH],
+            values: vec![T::default(); most + BEYOND_BATCH],
             filled: 0,
             used: 0,
             decoded: 0,
@@ -133,25 +138,49 @@ impl<'a, T: Value> Column<'a, T> {
         &self.values[..self.used]
     }
 
-    /// Decodes the next batch of up to [`BATCH_ROWS`] rows.
+    /// Decodes the next batch.
     pub(super) fn next(&mut self, rows: usize) -> Result<(), String> {
         // What was decoded beyond the last batch comes first.
         self.values.copy_within(self.used..self.filled, 0);
         self.filled -= self.used;
         self.used = rows;
         while self.filled < rows {
-            let out = &mut self.values[self.filled..];
-            let nr = match &mut self.library {
-                Some(library) => library.decode(out, self.place.rows - self.decoded)?,
-                None => self.decoder.decode(out)?,
-            };
-            self.filled += nr;
-            self.decoded += nr;
-            if nr == 0 {
-                self.next_page()?;
-            }
+            self.decode()?;
         }
         Ok(())
+    }
+
+    /// Instead of batches: a value that the next rows have, and how many of them, up to `most`. The row
+    /// behind may have the same value.
+    pub(super) fn run(&mut self, most: usize) -> Result<(T, usize), String> {
+        loop {
+            if let [value, ..] = &self.values[self.used..self.filled] {
+                let same = self.values[self.used..self.filled].iter().take(most);
+                let nr = same.take_while(|other| *other == value).count();
+                self.used += nr;
+                return Ok((self.values[self.used - 1], nr));
+            }
+            if self.library.is_none()
+                && let Some((value, nr)) = self.decoder.repeated(most)?
+            {
+                self.decoded += nr;
+                return Ok((value, nr));
+            }
+            (self.filled, self.used) = (0, 0);
+            self.decode()?;
+        }
+    }
+
+    /// Decodes as many values as there is room for and the page has, or begins another page.
+    fn decode(&mut self) -> Result<(), String> {
+        let out = &mut self.values[self.filled..];
+        let nr = match &mut self.library {
+            Some(library) => library.decode(out, self.place.rows - self.decoded)?,
+            None => self.decoder.decode(out)?,
+        };
+        self.filled += nr;
+        self.decoded += nr;
+        if nr == 0 { self.next_page() } else { Ok(()) }
     }
 
     fn next_page(&mut self) -> Result<(), String> {

@@ -17,8 +17,11 @@ use parquet::schema::types::Type;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::column::{BATCH_ROWS, Column, Decoder, Page, Place, Value, Window};
+use super::column::{Column, Decoder, Page, Place, Value, Window};
 use super::indexes::Narrow;
+
+/// Rows of a batch at most.
+const BATCH_ROWS: usize = 4000;
 
 /// A file with one column.
 struct Written {
@@ -58,7 +61,7 @@ impl Written {
 
     /// By our decoders, in batches of those sizes in turn.
     fn ours<T: Value>(&self, batches: &[usize]) -> Result<Vec<T>, String> {
-        let mut column = Column::<T>::new(self.place())?;
+        let mut column = Column::<T>::new(self.place(), BATCH_ROWS)?;
         let mut values = Vec::new();
         for batch in batches.iter().cycle() {
             let rows = (*batch).min(self.rows - values.len());
@@ -67,6 +70,20 @@ impl Written {
             }
             column.next(rows)?;
             values.extend_from_slice(column.batch());
+        }
+        Ok(values)
+    }
+
+    /// By our decoders, a run at a time.
+    fn runs(&self, batches: &[usize]) -> Result<Vec<u16>, String> {
+        let mut column = Column::<u16>::new(self.place(), 1 + batches[0] % 40)?;
+        let mut values = Vec::new();
+        let mut batches = batches.iter().cycle();
+        while values.len() < self.rows {
+            let most = batches.next().map_or(1, |most| (*most).min(self.rows - values.len()));
+            let (value, rows) = column.run(most)?;
+            assert!((1..=most).contains(&rows));
+            values.resize(values.len() + rows, value);
         }
         Ok(values)
     }
@@ -361,6 +378,8 @@ proptest! {
         properties in properties(), batches in batches(),
     ) {
         agrees::<u16>(&wide, properties.clone(), &batches);
+        let expected = wide.iter().map(|value| u16::checked(*value)).collect();
+        prop_assert_eq!(write(&wide, properties.clone()).runs(&batches), expected);
         agrees::<u8>(&narrow, properties, &batches);
     }
 

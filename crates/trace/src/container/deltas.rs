@@ -4,9 +4,10 @@
 //! the differences of each of its miniblocks take beyond that one, and these, packed. Sums wrap around.
 //! Source: "Delta Encoding" in `Encodings.md` of the Parquet format.
 
+use bytes::{Buf, Bytes};
 use parquet::basic::Encoding;
 
-use super::bits::PageBytes;
+use super::bits::{ends, number, signed};
 use super::column::{Decoder, Page};
 
 /// Values unpacked at a time. A miniblock has a multiple of them.
@@ -19,7 +20,8 @@ const UNIT_BYTES: usize = UNIT * 4;
 /// A page being decoded.
 #[derive(Default)]
 pub(super) struct Deltas {
-    bytes: PageBytes,
+    /// What is not decoded yet.
+    bytes: Bytes,
     /// Values to come.
     left: usize,
     /// Whether the first value, which is in `last`, is to come.
@@ -28,10 +30,10 @@ pub(super) struct Deltas {
     last: u32,
     /// The least difference of the block.
     least: u32,
-    /// Where the block's bit widths are, a byte each.
-    widths: usize,
-    /// The block's next miniblock, of `miniblocks`.
+    /// The bit widths of the block's miniblocks, of which `next` is to come.
+    widths: Vec<u8>,
     next: usize,
+    /// Miniblocks of a block.
     miniblocks: usize,
     /// Units of a miniblock, and how many of the present one are to come.
     units: usize,
@@ -49,9 +51,9 @@ impl Decoder<u32> for Deltas {
         if page.encoding != Encoding::DELTA_BINARY_PACKED {
             return Ok(false);
         }
-        let mut bytes = PageBytes::new(page.bytes.clone());
-        let (block, miniblocks) = (bytes.number()?, bytes.number()?);
-        let (values, last) = (bytes.number()?, bytes.signed()?);
+        let mut rest = &page.bytes[..];
+        let (block, miniblocks) = (number(&mut rest)?, number(&mut rest)?);
+        let (values, last) = (number(&mut rest)?, signed(&mut rest)?);
         let divides = |part: u64, whole: u64| part > 0 && whole.is_multiple_of(part);
         let unit = UNIT as u64;
         if !divides(128, block) || !divides(miniblocks, block) || !divides(unit, block / miniblocks)
@@ -63,12 +65,10 @@ impl Decoder<u32> for Deltas {
         }
         let count = |count: u64| usize::try_from(count).map_err(|e| e.to_string());
         *self = Self {
-            bytes,
+            bytes: page.bytes.slice_ref(rest),
             left: page.values,
             is_new: true,
             last,
-            // As behind a block.
-            next: count(miniblocks)?,
             miniblocks: count(miniblocks)?,
             units: count(block / miniblocks / unit)?,
             ..Self::default()
@@ -85,65 +85,67 @@ impl Decoder<u32> for Deltas {
             self.left -= 1;
             done = 1;
         }
+        let bytes = self.bytes.clone();
+        let mut rest = &bytes[..];
+        let (mut last, mut left) = (self.last, self.left);
         for unit in out[done..].as_chunks_mut().0 {
-            if self.left == 0 {
+            if left == 0 {
                 break;
             }
-            self.unit(unit)?;
-            let nr = self.left.min(UNIT);
-            self.left -= nr;
+            if self.units_left == 0 {
+                if self.next == self.widths.len() {
+                    rest = self.block(rest)?;
+                }
+                self.width = self.widths[self.next];
+                self.next += 1;
+                self.units_left = self.units;
+                if self.width > 32 {
+                    return Err(format!("differences of {} bits", self.width));
+                }
+            }
+            self.units_left -= 1;
+            let length = usize::from(self.width) * UNIT / 8;
+            let nr = left.min(UNIT);
+            if rest.len() >= length + SLACK {
+                last = sums(self.width, rest, self.least, last, unit);
+                rest = &rest[length..];
+            } else {
+                let padded = padded(rest, usize::from(self.width) * nr)?;
+                last = sums(self.width, &padded, self.least, last, unit);
+                rest = &rest[length.min(rest.len())..];
+            }
+            left -= nr;
             done += nr;
         }
+        (self.last, self.left) = (last, left);
+        self.bytes.advance(bytes.len() - rest.len());
         Ok(done)
     }
 }
 
 impl Deltas {
-    /// Decodes the next unit. Of the page's last one the values beyond the page's are of no meaning.
-    fn unit(&mut self, out: &mut [u32; UNIT]) -> Result<(), String> {
-        if self.units_left == 0 {
-            self.miniblock()?;
-        }
-        self.units_left -= 1;
-        let length = usize::from(self.width) * UNIT / 8;
-        let rest = self.bytes.rest();
-        let (width, least, last) = (self.width, self.least, self.last);
-        self.last = if rest.len() >= length + SLACK {
-            sums(width, rest, least, last, out)
-        } else {
-            // At the page's end, which may come before the last unit's.
-            if rest.len() < (usize::from(width) * self.left.min(UNIT)).div_ceil(8) {
-                return Err(self.bytes.ends());
-            }
-            let mut padded = [0; UNIT_BYTES + SLACK];
-            padded[..rest.len()].copy_from_slice(rest);
-            sums(width, &padded, least, last, out)
-        };
-        self.bytes.skip(length);
-        Ok(())
-    }
-
-    /// Begins the next miniblock, and a block where one is over.
+    /// Begins the next block; returns what is behind its head.
     #[inline(never)]
-    fn miniblock(&mut self) -> Result<(), String> {
-        if self.next == self.miniblocks {
-            self.least = self.bytes.signed()?;
-            self.widths = self.bytes.at();
-            if self.bytes.rest().len() < self.miniblocks {
-                return Err(self.bytes.ends());
-            }
-            self.bytes.skip(self.miniblocks);
-            self.next = 0;
-        }
-        let width = self.bytes.byte(self.widths + self.next);
-        self.width = width.ok_or_else(|| self.bytes.ends())?;
-        if self.width > 32 {
-            return Err(format!("differences of {} bits", self.width));
-        }
-        self.next += 1;
-        self.units_left = self.units;
-        Ok(())
+    fn block<'a>(&mut self, mut rest: &'a [u8]) -> Result<&'a [u8], String> {
+        self.least = signed(&mut rest)?;
+        let (widths, behind) = rest.split_at_checked(self.miniblocks).ok_or_else(ends)?;
+        self.widths.clear();
+        self.widths.extend_from_slice(widths);
+        self.next = 0;
+        Ok(behind)
     }
+}
+
+/// A unit near the page's end, which may come before the unit's: what is behind the page's values, that is
+/// these bits, is of no meaning.
+fn padded(rest: &[u8], bits: usize) -> Result<[u8; UNIT_BYTES + SLACK], String> {
+    if rest.len() < bits.div_ceil(8) {
+        return Err(ends());
+    }
+    let mut padded = [0; UNIT_BYTES + SLACK];
+    let length = rest.len().min(padded.len());
+    padded[..length].copy_from_slice(&rest[..length]);
+    Ok(padded)
 }
 
 /// Adds up a unit of differences of `width` bits; returns the last sum.

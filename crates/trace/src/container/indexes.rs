@@ -7,9 +7,10 @@
 //! Packed indexes of up to eight bits are looked up several at once: a table has the values of every
 //! combination of them that takes at most twelve bits, made once a dictionary and width.
 
+use bytes::{Buf, Bytes};
 use parquet::basic::Encoding;
 
-use super::bits::PageBytes;
+use super::bits::{ends, number};
 use super::column::{Decoder, Page, Value};
 
 /// Packed values come in groups of so many.
@@ -38,7 +39,8 @@ pub(super) struct Indexes<T> {
     table: Vec<T>,
     /// Bits of an index that the table is for; 0: there is none.
     table_width: u8,
-    bytes: PageBytes,
+    /// What is not decoded yet.
+    bytes: Bytes,
     /// Bits of an index.
     width: u8,
     /// Values to come.
@@ -85,8 +87,19 @@ impl<T: Narrow> Decoder<T> for Indexes<T> {
             return Err(format!("indexes of {width} bits"));
         }
         self.width = *width;
-        self.bytes = PageBytes::new(page.bytes.slice_ref(indexes));
+        self.bytes = page.bytes.slice_ref(indexes);
         Ok(true)
+    }
+
+    fn repeated(&mut self, most: usize) -> Result<Option<(T, usize)>, String> {
+        if self.left > 0 && matches!(self.run, Run::Repeated(_, 0) | Run::Packed(0)) {
+            self.run = self.next_run()?;
+        }
+        let Run::Repeated(value, times) = self.run else { return Ok(None) };
+        let nr = times.min(self.left).min(most);
+        self.run = Run::Repeated(value, times - nr);
+        self.left -= nr;
+        Ok(if nr > 0 { Some((value, nr)) } else { None })
     }
 
     fn decode(&mut self, out: &mut [T]) -> Result<usize, String> {
@@ -123,27 +136,28 @@ impl<T: Narrow> Decoder<T> for Indexes<T> {
 
 impl<T: Narrow> Indexes<T> {
     fn next_run(&mut self) -> Result<Run<T>, String> {
-        let header = self.bytes.number()?;
+        let mut rest = &self.bytes[..];
+        let header = number(&mut rest)?;
         let count =
             i32::try_from(header >> 1).map_err(|_| format!("a run's header is {header}"))?;
         let count = count as usize;
-        if header & 1 == 1 {
-            return Ok(Run::Packed(count));
-        }
-        if count == 0 {
-            return Err("an index is repeated 0 times".to_owned());
-        }
-        let length = usize::from(self.width).div_ceil(8);
-        let stored = self.bytes.rest().get(..length).ok_or_else(|| self.bytes.ends())?;
-        let index = stored.iter().rev().fold(0, |index, byte| index << 8 | usize::from(*byte));
-        self.bytes.skip(length);
-        if index >> self.width > 0 {
-            return Err(format!("index {index} has more than {} bits", self.width));
-        }
-        match self.dictionary.get(index) {
-            Some(value) => Ok(Run::Repeated(*value, count)),
-            None => Err(self.beyond()),
-        }
+        let run = if header & 1 == 1 {
+            Run::Packed(count)
+        } else {
+            let length = usize::from(self.width).div_ceil(8);
+            let (index, behind) = rest.split_at_checked(length).ok_or_else(ends)?;
+            rest = behind;
+            let index = word(index) as usize;
+            if index >> self.width > 0 {
+                return Err(format!("index {index} has more than {} bits", self.width));
+            }
+            if count == 0 {
+                return Err("an index is repeated 0 times".to_owned());
+            }
+            Run::Repeated(*self.dictionary.get(index).ok_or_else(|| self.beyond())?, count)
+        };
+        self.bytes.advance(self.bytes.len() - rest.len());
+        Ok(run)
     }
 
     fn beyond(&self) -> String {
@@ -157,10 +171,10 @@ impl<T: Narrow> Indexes<T> {
         }
         let nr = (out.len() * GROUP).min(self.left);
         let width = usize::from(self.width);
-        let packed = self.bytes.rest();
+        let packed = &self.bytes[..];
         // The last group may lack what is behind the page's values.
         if packed.len() < (nr * width).div_ceil(8) {
-            return Err(self.bytes.ends());
+            return Err(ends());
         }
         if self.width <= TABLE_WIDTH {
             unpack(packed, self.width, &self.table, &self.dictionary, out);
@@ -172,7 +186,7 @@ impl<T: Narrow> Indexes<T> {
         if !is_full && values.fold(false, |any, value| any | (*value == T::BEYOND)) {
             return Err(self.beyond());
         }
-        self.bytes.skip(out.len() * width);
+        self.bytes.advance(packed.len().min(out.len() * width));
         Ok(nr)
     }
 
@@ -231,9 +245,11 @@ fn tabled<T: Narrow, const WIDTH: usize, const AT_ONCE: usize>(
     let bits = WIDTH * AT_ONCE;
     let table = &table.as_chunks::<AT_ONCE>().0[..1 << bits];
     let look_up = |packed: &[u8; WIDTH], group: &mut [T; GROUP]| {
-        let packed = word(packed);
+        let number = word(packed);
         for (idx, values) in group.as_chunks_mut::<AT_ONCE>().0.iter_mut().enumerate() {
-            *values = table[(packed >> (idx * bits)) as usize & ((1 << bits) - 1)];
+            // The compiler does not see by itself that a combination is a byte.
+            let index = if bits == 8 { packed[idx].into() } else { number >> (idx * bits) };
+            *values = table[index as usize & ((1 << bits) - 1)];
         }
     };
     let (whole, cut) = bytes.as_chunks();

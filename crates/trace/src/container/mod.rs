@@ -5,8 +5,10 @@
 //! [`save`] writes what a generator yields.
 
 mod bits;
+mod chunk;
 mod column;
 mod deltas;
+mod group;
 mod indexes;
 mod meta;
 mod read;

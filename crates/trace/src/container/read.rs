@@ -3,18 +3,17 @@
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataReader};
 use sha2::{Digest, Sha256};
 
-use super::column::{BATCH_ROWS, Column, Place, Value, Window};
+use super::chunk::Chunk;
+use super::column::Window;
+use super::group::{GroupReader, Run};
 use super::meta::Meta;
-use super::row::Cells;
 use super::schema::{self, COLUMNS, Group};
-use super::shared::Chunk;
 use super::tail::{self, GUARD_BYTES, GUARD_MAGIC, PARQUET_MAGIC, TRAILER_BYTES};
 use super::write::{hex, identity, json};
 use crate::{Event, TraceError};
@@ -40,88 +39,9 @@ pub struct Verified {
     pub rows: u64,
 }
 
-/// Batches that wait for the digest.
-const BATCHES_AHEAD: usize = 4;
-
-/// A row group whose checksum holds, decoded batch by batch.
-pub(super) struct GroupReader<'a> {
-    file: &'a TraceFile,
-    group: usize,
-    left: usize,
-    thread: Column<'a, u16>,
-    space: Column<'a, u16>,
-    op: Column<'a, u8>,
-    page: Column<'a, u32>,
-    fills: Column<'a, u8>,
-    evictions: Column<'a, u8>,
-    think: Column<'a, u32>,
-}
-
-/// The columns of some rows, of equal length.
-#[derive(Clone, Copy)]
-pub(super) struct Batch<'a> {
-    pub(super) thread: &'a [u16],
-    pub(super) space: &'a [u16],
-    pub(super) op: &'a [u8],
-    pub(super) page: &'a [u32],
-    pub(super) fills: &'a [u8],
-    pub(super) evictions: &'a [u8],
-    pub(super) think: &'a [u32],
-}
-
-impl<'a> GroupReader<'a> {
-    fn new(file: &'a TraceFile, group: usize, window: Window) -> Result<Self, TraceError> {
-        let window = Arc::new(window);
-        let place = |idx: usize| Place {
-            window: Arc::clone(&window),
-            chunk: file.parquet.row_group(group).column(idx),
-            descriptor: file.parquet.file_metadata().schema_descr().column(idx),
-            rows: file.groups[group].rows as usize,
-        };
-        Ok(Self {
-            file,
-            group,
-            left: file.groups[group].rows as usize,
-            thread: file.column(group, 0, place)?,
-            space: file.column(group, 1, place)?,
-            op: file.column(group, 2, place)?,
-            page: file.column(group, 3, place)?,
-            fills: file.column(group, 4, place)?,
-            evictions: file.column(group, 5, place)?,
-            think: file.column(group, 6, place)?,
-        })
-    }
-
-    /// Decodes the next rows; `None` when there are no more.
-    pub(super) fn next(&mut self) -> Result<Option<Batch<'_>>, TraceError> {
-        let rows = self.left.min(BATCH_ROWS);
-        if rows == 0 {
-            return Ok(None);
-        }
-        self.left -= rows;
-        let decoded = [
-            self.thread.next(rows),
-            self.space.next(rows),
-            self.op.next(rows),
-            self.page.next(rows),
-            self.fills.next(rows),
-            self.evictions.next(rows),
-            self.think.next(rows),
-        ];
-        for (idx, result) in decoded.into_iter().enumerate() {
-            result.map_err(|what| self.file.damaged_column(self.group, idx, &what))?;
-        }
-        Ok(Some(Batch {
-            thread: self.thread.batch(),
-            space: self.space.batch(),
-            op: self.op.batch(),
-            page: self.page.batch(),
-            fills: self.fills.batch(),
-            evictions: self.evictions.batch(),
-            think: self.think.batch(),
-        }))
-    }
-}
+/// Rows that wait for the digest: so many bytes at a time, and so many times.
+const HASHED_BYTES: usize = 1 << 17;
+const HASHED_AHEAD: usize = 4;
 
 impl TraceFile {
     /// Opens a trace.
@@ -206,6 +126,10 @@ impl TraceFile {
         self.groups[group].rows
     }
 
+    pub(super) fn parquet(&self) -> &ParquetMetaData {
+        &self.parquet
+    }
+
     /// An error at a row group.
     pub(super) fn damaged(&self, group: usize, what: &str) -> TraceError {
         let at = &self.groups[group];
@@ -214,17 +138,22 @@ impl TraceFile {
         TraceError::damaged(&self.path, at.offset, what)
     }
 
-    fn damaged_column(&self, group: usize, idx: usize, what: &str) -> TraceError {
+    pub(super) fn damaged_column(&self, group: usize, idx: usize, what: &str) -> TraceError {
         self.damaged(group, &format!("column {:?}: {what}", COLUMNS[idx].name))
     }
 
     /// Reads a row group and verifies its checksum.
-    pub(super) fn open_group(&self, group: usize) -> Result<GroupReader<'_>, TraceError> {
+    pub(super) fn open_group(
+        &self,
+        group: usize,
+    ) -> Result<(GroupReader<'_>, Vec<Run>), TraceError> {
         let at = &self.groups[group];
         let mut file = fs_err::File::open(&self.path)?;
         file.seek(SeekFrom::Start(at.offset))?;
         let mut bytes = Vec::with_capacity(at.bytes as usize);
-        file.take(at.bytes).read_to_end(&mut bytes)?;
+        // Not through the wrapper, which cannot read into memory that was not cleared before.
+        let read = file.file_mut().take(at.bytes).read_to_end(&mut bytes);
+        read.map_err(|e| std::io::Error::new(e.kind(), format!("{}: {e}", self.path.display())))?;
         if bytes.len() as u64 != at.bytes {
             return Err(self.damaged(group, "the file ends within it"));
         }
@@ -232,15 +161,6 @@ impl TraceFile {
             return Err(self.damaged(group, "the checksum is wrong"));
         }
         GroupReader::new(self, group, Window::new(at.offset, bytes))
-    }
-
-    fn column<'a, T: Value>(
-        &self,
-        group: usize,
-        idx: usize,
-        place: impl Fn(usize) -> Place<'a>,
-    ) -> Result<Column<'a, T>, TraceError> {
-        Column::new(place(idx)).map_err(|what| self.damaged_column(group, idx, &what))
     }
 
     /// Decodes everything and compares it with the trace's digest.
@@ -251,8 +171,8 @@ impl TraceFile {
         self.verify_and(|_, _| ())
     }
 
-    /// The same; `keep` gets the row groups in turn. They are decoded by a thread of their own, a few
-    /// batches ahead of the digest.
+    /// The same; `keep` gets the row groups in turn. They are decoded by a thread of their own, a little
+    /// ahead of the digest.
     pub(super) fn verify_and(
         &self,
         mut keep: impl FnMut(usize, Chunk),
@@ -260,7 +180,7 @@ impl TraceFile {
         let mut digest = Sha256::new();
         digest.update(identity(&self.meta)?);
         thread::scope(|scope| {
-            let (send, receive) = sync_channel(BATCHES_AHEAD);
+            let (send, receive) = sync_channel(HASHED_AHEAD);
             thread::Builder::new().spawn_scoped(scope, move || self.decode_all(&send))?;
             for decoded in receive {
                 match decoded? {
@@ -281,11 +201,18 @@ impl TraceFile {
     /// Sends everything in the order of the file, up to the first damage, until nobody listens.
     fn decode_all(&self, send: &SyncSender<Result<Decoded, TraceError>>) {
         for group in 0..self.groups.len() {
-            let chunk = Chunk::new(self, group, |batch| {
-                let rows = (0..batch.thread.len()).flat_map(|row| batch.cells(row).bytes());
-                // Who does not listen any more has ended, which the next group finds out.
-                send.send(Ok(Decoded::Rows(rows.collect()))).ok();
+            let mut bytes = Vec::with_capacity(HASHED_BYTES);
+            let chunk = Chunk::new(self, group, |batch, run, rows| {
+                for row in rows {
+                    bytes.extend_from_slice(&batch.cells(run, row).bytes());
+                }
+                if bytes.len() >= HASHED_BYTES {
+                    let full = std::mem::replace(&mut bytes, Vec::with_capacity(HASHED_BYTES));
+                    // Who does not listen any more has ended, which the next group finds out.
+                    send.send(Ok(Decoded::Rows(full))).ok();
+                }
             });
+            send.send(Ok(Decoded::Rows(bytes))).ok();
             let is_damaged = chunk.is_err();
             let group = chunk.map(|chunk| Decoded::Group(group, chunk));
             if send.send(group).is_err() || is_damaged {
@@ -301,20 +228,6 @@ enum Decoded {
     Rows(Vec<u8>),
     /// The row group that those before belong to.
     Group(usize, Chunk),
-}
-
-impl Batch<'_> {
-    pub(super) fn cells(&self, row: usize) -> Cells {
-        Cells {
-            thread: self.thread[row],
-            space: self.space[row],
-            op: self.op[row],
-            page: self.page[row],
-            fills: self.fills[row],
-            evictions: self.evictions[row],
-            think: self.think[row],
-        }
-    }
 }
 
 struct Footer {

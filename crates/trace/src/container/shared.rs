@@ -12,11 +12,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::thread;
 
-use base::{Bytes, MmId};
+use base::Bytes;
 
-use super::read::{Batch, TraceFile};
-use super::row::{numbered_event, op};
-use crate::{Event, Points, Step, Thread, ThreadStream, TraceError, Traffic, Workload};
+use super::chunk::{Chunk, Piece};
+use super::read::TraceFile;
+use crate::{Step, Thread, ThreadStream, TraceError, Workload};
 
 /// Decoded bytes that stay in memory unless the caller says otherwise: 200 M rows.
 pub const DEFAULT_BUDGET: Bytes = Bytes::from_gib(2);
@@ -50,18 +50,6 @@ struct Slot {
     chunk: Mutex<Option<Arc<Chunk>>>,
     /// Whether somebody has set out to decode it ahead.
     is_taken: AtomicBool,
-}
-
-/// A row group, regrouped by thread.
-#[derive(Debug)]
-pub(super) struct Chunk {
-    threads: Vec<Vec<Piece>>,
-}
-
-#[derive(Clone, Debug)]
-enum Piece {
-    Points(Arc<Points>),
-    Event(Event),
 }
 
 impl SharedTrace {
@@ -238,7 +226,7 @@ impl Inner {
         if let Some(chunk) = &*slot {
             return Ok(Arc::clone(chunk));
         }
-        let chunk = Arc::new(Chunk::new(&self.file, group, |_| ())?);
+        let chunk = Arc::new(Chunk::new(&self.file, group, |_, _, _| ())?);
         *slot = Some(Arc::clone(&chunk));
         drop(slot);
         self.make_room(group);
@@ -276,7 +264,7 @@ impl ThreadStream for Recorded {
     fn next_step(&mut self) -> Result<Step, TraceError> {
         loop {
             if let Some(chunk) = &self.chunk
-                && let Some(piece) = chunk.threads[self.thread].get(self.next_piece)
+                && let Some(piece) = chunk.piece(self.thread, self.next_piece)
             {
                 self.next_piece += 1;
                 return Ok(match piece {
@@ -296,158 +284,5 @@ impl ThreadStream for Recorded {
             self.next_chunk += 1;
             self.next_piece = 0;
         }
-    }
-}
-
-impl Chunk {
-    /// Decodes a row group, checks every value and regroups the rows by thread; `look` sees all
-    /// rows on the way.
-    pub(super) fn new(
-        file: &TraceFile,
-        group: usize,
-        mut look: impl FnMut(&Batch),
-    ) -> Result<Self, TraceError> {
-        let mut builders: Vec<Builder> =
-            file.meta().threads.iter().map(|_| Builder::default()).collect();
-        let mut reader = file.open_group(group)?;
-        let mut first = 0;
-        while let Some(batch) = reader.next()? {
-            regroup(file, &batch, &mut builders).map_err(|(row, what)| {
-                file.damaged(group, &format!("row {}: {what}", first + row))
-            })?;
-            look(&batch);
-            first += batch.thread.len();
-        }
-        Ok(Self { threads: builders.into_iter().map(Builder::finish).collect() })
-    }
-}
-
-/// Checks rows and gives them to their threads, in runs of one thread, space and kind, since
-/// recorders write long ones. An error comes with its row.
-fn regroup(
-    file: &TraceFile,
-    batch: &Batch,
-    builders: &mut [Builder],
-) -> Result<(), (usize, String)> {
-    let meta = file.meta();
-    let rows = batch.thread.len();
-    let mut row = 0;
-    while row < rows {
-        let bad = |what: String| (row, what);
-        let (owner, mm, flags) = (batch.thread[row], batch.space[row], batch.op[row]);
-        let nr_threads = builders.len();
-        let builder = builders
-            .get_mut(usize::from(owner))
-            .ok_or_else(|| bad(format!("thread {owner}, expected one of {nr_threads}")))?;
-        if flags >= op::EVENT {
-            builder.event(event(file, batch, row).map_err(bad)?);
-            row += 1;
-            continue;
-        }
-        let end = run_end(batch, row);
-        let space = meta.spaces.get(MmId(mm));
-        let space = space
-            .ok_or_else(|| bad(format!("space {mm}, expected one of {}", meta.spaces.len())))?;
-        check_run(&batch.page[row..end], flags, space.nr_pages.0).map_err(bad)?;
-        builder.run(MmId(mm), flags & !op::WRITE, batch, row..end);
-        row = end;
-    }
-    Ok(())
-}
-
-/// Where the rows end that have the thread, the space and the kind of `row`, but for writing.
-fn run_end(batch: &Batch, row: usize) -> usize {
-    const LANES: usize = 16;
-    let (owner, mm, flags) = (batch.thread[row], batch.space[row], batch.op[row]);
-    let differs = |thread: u16, space: u16, kind: u8| {
-        (thread ^ owner) | (space ^ mm) | u16::from((kind ^ flags) & !op::WRITE)
-    };
-    // Many rows at once, as vectors, until some of them differ.
-    let (threads, _) = batch.thread[row..].as_chunks::<LANES>();
-    let (spaces, _) = batch.space[row..].as_chunks::<LANES>();
-    let (kinds, _) = batch.op[row..].as_chunks::<LANES>();
-    let all = threads.iter().zip(spaces).zip(kinds);
-    let same = all.take_while(|((thread, space), kind)| {
-        (0..LANES).fold(0, |any, at| any | differs(thread[at], space[at], kind[at])) == 0
-    });
-    let start = row + same.count() * LANES;
-    let is_other = |at: &usize| differs(batch.thread[*at], batch.space[*at], batch.op[*at]) != 0;
-    (start..batch.thread.len()).find(is_other).unwrap_or(batch.thread.len())
-}
-
-/// Checks a run of accesses as a whole; the first row that is wrong need not be named exactly. That
-/// lines are few enough is seen to when they are decoded.
-fn check_run(page: &[u32], flags: u8, nr_pages: u64) -> Result<(), String> {
-    if flags >= 8 {
-        return Err(format!("op {flags} is unknown"));
-    }
-    // Quicker than the largest: some sign bit is set when a page is beyond the last, or 2^31.
-    let last = i32::try_from(nr_pages.saturating_sub(1)).unwrap_or(i32::MAX);
-    let signs = page.iter().map(|page| *page as i32);
-    let signs = signs.fold(0, |any, page| any | page | last.wrapping_sub(page));
-    let largest = || page.iter().fold(0, |most, page| most.max(*page));
-    if (signs < 0 || nr_pages == 0) && u64::from(largest()) >= nr_pages {
-        let page = largest();
-        return Err(format!("page {page} at or after it, expected less than {nr_pages}"));
-    }
-    Ok(())
-}
-
-fn event(file: &TraceFile, batch: &Batch, row: usize) -> Result<Event, String> {
-    let (kind, page, think) = (batch.op[row], batch.page[row], batch.think[row]);
-    if kind == op::EVENT {
-        let found = file.events().get(page as usize).cloned();
-        return found
-            .ok_or_else(|| format!("event {page}, expected one of {}", file.events().len()));
-    }
-    numbered_event(kind, page, think).ok_or_else(|| format!("op {kind} is unknown"))
-}
-
-/// Collects one thread's pieces of a chunk.
-#[derive(Default)]
-struct Builder {
-    pieces: Vec<Piece>,
-    open: Points,
-    /// Space and flags of the open piece.
-    key: (MmId, u8),
-}
-
-impl Builder {
-    fn run(&mut self, mm: MmId, flags: u8, batch: &Batch, rows: Range<usize>) {
-        if self.key != (mm, flags) {
-            self.close();
-            self.key = (mm, flags);
-        }
-        let open = &mut self.open;
-        open.page.extend_from_slice(&batch.page[rows.clone()]);
-        open.think_ns.extend_from_slice(&batch.think[rows.clone()]);
-        let lines = batch.fills[rows.clone()].iter().zip(&batch.evictions[rows.clone()]);
-        open.traffic.extend(lines.zip(&batch.op[rows]).map(|((fills, evictions), kind)| {
-            Traffic::new(u16::from(*fills), u16::from(*evictions), kind & op::WRITE != 0)
-        }));
-    }
-
-    fn event(&mut self, event: Event) {
-        self.close();
-        self.pieces.push(Piece::Event(event));
-    }
-
-    fn close(&mut self) {
-        if self.open.page.is_empty() {
-            return;
-        }
-        let mut points = std::mem::take(&mut self.open);
-        points.mm = self.key.0;
-        points.sequential = self.key.1 & op::SEQUENTIAL != 0;
-        points.dependent = self.key.1 & op::DEPENDENT != 0;
-        points.page.shrink_to_fit();
-        points.traffic.shrink_to_fit();
-        points.think_ns.shrink_to_fit();
-        self.pieces.push(Piece::Points(Arc::new(points)));
-    }
-
-    fn finish(mut self) -> Vec<Piece> {
-        self.close();
-        self.pieces
     }
 }

@@ -191,6 +191,35 @@ fn damage_is_reported_with_row_group_and_offset() {
 }
 
 #[test]
+fn rows_outside_the_declared_trace_are_refused_with_their_place() {
+    let (_directory, path) = temporary();
+    let access = row::Cells::access(&Row { page: 7, ..Row::default() });
+    for (cells, problem) in [
+        (row::Cells { thread: 2, ..access }, "row 5000: thread 2, expected one of 2"),
+        (row::Cells { space: 2, ..access }, "row 5000: space 2, expected one of 2"),
+        (row::Cells { op: 8, ..access }, "row 5000: op 8 is unknown"),
+        (row::Cells { op: 20, ..access }, "row 5000: op 20 is unknown"),
+        (row::Cells { op: 16, ..access }, "row 5000: event 7, expected one of 1"),
+        (row::Cells { page: 3000, ..access }, "page 3000 at or after it, expected less than 3000"),
+        (row::Cells { page: u32::MAX, ..access }, "page 4294967295 at or after it"),
+        (row::Cells { space: 1, page: 40, ..access }, "row 5000: page 40 at or after it"),
+        (row::Cells { fills: 128, ..access }, "\"fills\": value 128, expected less than 128"),
+        (row::Cells { thread: u16::MAX, ..access }, "\"thread\": value 65535, expected less"),
+    ] {
+        let mut writer = TraceWriter::create(&path, meta()).expect("creates");
+        writer.event(0, Event::Spawn(1)).expect("writes");
+        for row in 1..10_000 {
+            writer.cells(if row == 5000 { cells } else { access }).expect("writes");
+        }
+        writer.finish().expect("finishes");
+        let file = TraceFile::open(&path).expect("its footer is sound");
+        let text = file.verify().expect_err("a bad row").to_string();
+        assert!(text.contains("row group 0 (bytes 4..") && text.contains(problem), "{text}");
+        assert!(read(&path).is_err());
+    }
+}
+
+#[test]
 fn other_files_are_refused_with_what_they_are() {
     let (_directory, path) = temporary();
     for (content, hint) in [

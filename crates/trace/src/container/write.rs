@@ -165,7 +165,7 @@ impl TraceWriter {
         self.cells(cells)
     }
 
-    fn cells(&mut self, cells: Cells) -> Result<(), TraceError> {
+    pub(super) fn cells(&mut self, cells: Cells) -> Result<(), TraceError> {
         self.digest.update(cells.bytes());
         let values = [
             i32::from(cells.thread),
