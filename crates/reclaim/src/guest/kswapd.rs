@@ -19,10 +19,11 @@ pub(super) struct Kswapd {
     pub(super) running: bool,
     /// The allocator reclaims the node itself.
     locked: bool,
-    /// Class of zones of the run to come.
-    pending: Option<usize>,
-    /// Class that a run was asked for while kswapd ran; the one of the last run.
-    wanted: Option<usize>,
+    /// A run is to come.
+    pending: bool,
+    /// Highest class of zones that anybody asked for since a run began, whether or not it woke kswapd
+    /// (`kswapd_highest_zoneidx`); the class of the last run.
+    asked: Option<usize>,
     class: usize,
     failures: u32,
     nap_until: Option<u64>,
@@ -36,7 +37,7 @@ impl Kswapd {
     /// Whether it has nothing to do before some later time, if ever.
     #[inline]
     pub(super) fn is_idle(&self, now: u64) -> bool {
-        self.pending.is_none() && self.run.is_none() && self.nap_until.is_none_or(|due| now < due)
+        !self.pending && self.run.is_none() && self.nap_until.is_none_or(|due| now < due)
     }
 }
 
@@ -45,6 +46,11 @@ impl Kswapd {
     /// One that was given up.
     pub(super) fn hopeless() -> Self {
         Self { failures: MAX_FAILURES, ..Self::default() }
+    }
+
+    /// Highest class of zones that anybody has asked for.
+    pub(super) fn asked(&self) -> Option<usize> {
+        self.asked
     }
 }
 
@@ -85,27 +91,19 @@ impl Guest {
         }
     }
 
-    /// Wakes a node's kswapd unless it is hopeless or has nothing to do. One that runs is only told
-    /// of the class of zones, which decides whether it goes on after its run.
+    /// Wakes a node's kswapd unless it is hopeless or has nothing to do. In any case it is told of the
+    /// class of zones, which decides about its next run, and whether it goes on after this one.
     pub(super) fn wake_kswapd(&mut self, node: usize, class: usize) {
-        let state = &self.nodes[node];
-        if state.failures >= MAX_FAILURES {
+        let state = &mut self.nodes[node];
+        state.asked = state.asked.max(Some(class));
+        if state.failures >= MAX_FAILURES || state.running || state.pending {
             return;
         }
-        let boosted = self.boost_of(node, class) > 0;
-        if self.balanced(node, class) && !boosted {
+        if self.balanced(node, class) && self.boost_of(node, class) == 0 {
             return;
         }
-        if self.nodes[node].run.is_some() {
-            let wanted = &mut self.nodes[node].wanted;
-            *wanted = Some(wanted.map_or(class, |other| other.max(class)));
-            return;
-        }
-        if self.nodes[node].pending.is_none() {
-            self.begin_turns(node);
-        }
-        let pending = &mut self.nodes[node].pending;
-        *pending = Some(pending.map_or(class, |other| other.max(class)));
+        self.begin_turns(node);
+        self.nodes[node].pending = true;
     }
 
     fn boost_of(&self, node: usize, class: usize) -> u64 {
@@ -119,10 +117,10 @@ impl Guest {
     /// Whether some zone of a class is above its high watermark (promo in tiering mode).
     fn balanced(&self, node: usize, class: usize) -> bool {
         let mark = if self.knobs.numa_balancing & 2 != 0 { 3 } else { 2 };
-        self.zones.iter().filter(|zone| zone.node == node && zone.class <= class).any(|zone| {
-            let reserve = if class > zone.class { zone.reserve } else { 0 };
-            zone.free > zone.marks[mark] + zone.boost + reserve
-        })
+        self.zones
+            .iter()
+            .filter(|zone| zone.node == node && zone.class <= class)
+            .any(|zone| zone.free > zone.marks[mark] + zone.boost + zone.held_from(class))
     }
 
     /// Wakes a node's kswapd whose nap ended out of balance.
@@ -134,7 +132,7 @@ impl Guest {
             let class = self.nodes[node].class;
             if !self.balanced(node, class) && self.nodes[node].failures < MAX_FAILURES {
                 self.begin_turns(node);
-                self.nodes[node].pending.get_or_insert(class);
+                self.nodes[node].pending = true;
             }
         }
     }
@@ -147,7 +145,7 @@ impl Guest {
     /// Whether kswapd of a node was woken or is in the middle of a run.
     #[inline]
     pub(super) fn kswapd_is_due(&self, node: usize) -> bool {
-        self.nodes[node].pending.is_some() || self.nodes[node].run.is_some()
+        self.nodes[node].pending || self.nodes[node].run.is_some()
     }
 
     /// Up to the end of a round of a node's kswapd; false when it goes to sleep, and until when it
@@ -162,7 +160,7 @@ impl Guest {
                 Step::Batch => {}
                 Step::Round => return (true, None),
                 Step::Run => {
-                    return (self.nodes[node].pending.is_some(), self.nodes[node].nap_until);
+                    return (self.nodes[node].pending, self.nodes[node].nap_until);
                 }
             }
         }
@@ -172,20 +170,17 @@ impl Guest {
     pub(super) fn step_kswapd(&mut self, node: usize) -> Step {
         let mut run = match self.nodes[node].run.take() {
             Some(run) => run,
-            None => {
-                let class = self.nodes[node].pending.take().unwrap_or(2);
-                self.begin_run(node, class)
-            }
+            None => self.begin_run(node),
         };
         let step = self.step_run(node, &mut run);
         if step == Step::Run {
             self.end_run(node, &run);
-            let class = self.nodes[node].wanted.take().unwrap_or(run.class);
+            let class = self.nodes[node].asked.unwrap_or(run.class);
             self.nodes[node].class = class;
             if self.balanced(node, class) || self.nodes[node].failures >= MAX_FAILURES {
                 self.nodes[node].nap_until = Some(self.now + NAP_NS);
             } else {
-                self.nodes[node].pending = Some(class);
+                self.nodes[node].pending = true;
             }
         } else {
             self.nodes[node].run = Some(run);
@@ -193,7 +188,10 @@ impl Guest {
         step
     }
 
-    fn begin_run(&mut self, node: usize, class: usize) -> Run {
+    fn begin_run(&mut self, node: usize) -> Run {
+        let state = &mut self.nodes[node];
+        let class = state.asked.take().unwrap_or(state.class);
+        (state.class, state.pending) = (class, false);
         self.vm[Stat::pageoutrun] += 1;
         self.nodes[node].running = true;
         self.nodes[node].nap_until = None;

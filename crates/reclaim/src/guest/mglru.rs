@@ -331,10 +331,12 @@ impl Guest {
         }
         let node = self.lruvecs[lruvec].node as usize;
         let mark = if self.knobs.numa_balancing & 2 != 0 { 3 } else { 2 };
-        self.zones
-            .iter()
-            .filter(|zone| zone.node == node && zone.class <= control.class)
-            .all(|zone| zone.free > zone.marks[mark] + zone.reserve + MIN_BATCH)
+        self.zones.iter().filter(|zone| zone.node == node && zone.class <= control.class).all(
+            |zone| {
+                zone.free
+                    > zone.marks[mark] + zone.boost + zone.held_from(control.class) + MIN_BATCH
+            },
+        )
     }
 }
 

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use super::state::{Generations, Guest, NONE, NR_LISTS, OFF, UNEVICTABLE_LIST, flag, pte};
-use super::zone::PageList;
 use crate::list::List;
 
 /// What the folios come to.
@@ -155,7 +154,7 @@ impl Guest {
             pages[zone] += 1;
         }
         for (index, zone) in self.zones.iter().enumerate() {
-            let held: u64 = zone.lists.iter().map(PageList::len).sum();
+            let held: u64 = zone.lists.iter().map(|list| list.len() + list.slabs).sum();
             let all = zone.free + held + zone.slab + pages[index];
             assert_eq!(all, self.config.zones[index].free, "pages of zone {index}");
         }

@@ -23,6 +23,8 @@ pub(super) struct PageList {
     pub(super) count: u64,
     /// Further pages, used last: of blocks of other kinds of allocation, by their block.
     pub(super) stolen: Vec<u8>,
+    /// Pages for slabs.
+    pub(super) slabs: u64,
     high: u64,
     high_min: u64,
     high_max: u64,
@@ -85,6 +87,12 @@ impl Zone {
     #[inline]
     fn has_plenty(&self) -> bool {
         self.boost == 0 && self.above(Mark::High)
+    }
+
+    /// Pages held back from allocations that may use zones up to a class (`lowmem_reserve`).
+    #[inline]
+    pub(super) fn held_from(&self, class: usize) -> u64 {
+        if class > self.class { self.reserve } else { 0 }
     }
 
     #[inline]
