@@ -23,12 +23,65 @@ pub(super) enum Piece {
     Event(Event),
 }
 
+/// Arrays of chunks that nobody uses any more, for those to come: new memory is cleared by the kernel,
+/// page by page, which costs as much as decoding.
+#[derive(Debug, Default)]
+pub(super) struct Spare {
+    numbers: Vec<Vec<u32>>,
+    traffic: Vec<Vec<Traffic>>,
+}
+
+/// Elements of the least array that is kept, and what its room is a multiple of.
+const SPARE_STEP: usize = 1 << 14;
+
+impl Spare {
+    /// Keeps a chunk's long arrays, and nothing else. That is as much as one chunk has.
+    pub(super) fn keep(&mut self, chunk: Chunk) {
+        *self = Self::default();
+        for piece in chunk.threads.into_iter().flatten() {
+            if let Piece::Points(points) = piece
+                && points.page.len() >= SPARE_STEP
+                && let Ok(points) = Arc::try_unwrap(points)
+            {
+                self.numbers.extend([points.page, points.think_ns]);
+                self.traffic.push(points.traffic);
+            }
+        }
+    }
+
+    /// Empty arrays with room for so many accesses; of kept ones those that are at most twice as long.
+    fn points(&mut self, rows: usize) -> Points {
+        Points {
+            page: with_room(&mut self.numbers, rows),
+            traffic: with_room(&mut self.traffic, rows),
+            think_ns: with_room(&mut self.numbers, rows),
+            ..Points::default()
+        }
+    }
+}
+
+fn with_room<T>(spare: &mut Vec<Vec<T>>, rows: usize) -> Vec<T> {
+    if rows < SPARE_STEP {
+        return Vec::with_capacity(rows);
+    }
+    let fits = |array: &Vec<T>| (rows..=2 * rows).contains(&array.capacity());
+    match spare.iter().position(fits) {
+        Some(at) => {
+            let mut array = spare.swap_remove(at);
+            array.clear();
+            array
+        }
+        None => Vec::with_capacity(rows.next_multiple_of(SPARE_STEP)),
+    }
+}
+
 impl Chunk {
     /// Decodes a row group, checks every value and regroups the rows by thread; `look` sees all
     /// rows on the way.
     pub(super) fn new(
         file: &TraceFile,
         group: usize,
+        spare: &mut Spare,
         mut look: impl FnMut(&Batch, &Run, Range<usize>),
     ) -> Result<Self, TraceError> {
         let (mut reader, runs) = file.open_group(group)?;
@@ -47,7 +100,9 @@ impl Chunk {
                 }
                 let end = rows.min(row + run.rows as usize);
                 let builder = &mut builders[usize::from(run.thread)];
-                builder.take(file, &batch, &run, row..end).map_err(|e| bad((first + row, e)))?;
+                builder
+                    .take(file, spare, &batch, &run, row..end)
+                    .map_err(|e| bad((first + row, e)))?;
                 look(&batch, &run, row..end);
                 run.rows -= (end - row) as u32;
                 row = end;
@@ -144,6 +199,7 @@ impl Builder {
     fn take(
         &mut self,
         file: &TraceFile,
+        spare: &mut Spare,
         batch: &Batch,
         run: &Run,
         rows: Range<usize>,
@@ -160,13 +216,10 @@ impl Builder {
             self.close();
             self.key = (mm, run.kind);
         }
-        let open = &mut self.open;
-        if open.page.is_empty() {
-            let length = self.lengths.pop_front().unwrap_or_default();
-            open.page.reserve_exact(length);
-            open.think_ns.reserve_exact(length);
-            open.traffic.reserve_exact(length);
+        if self.open.page.is_empty() {
+            self.open = spare.points(self.lengths.pop_front().unwrap_or_default());
         }
+        let open = &mut self.open;
         open.page.extend_from_slice(page);
         open.think_ns.extend_from_slice(&batch.think[rows.clone()]);
         let lines = batch.fills[rows.clone()].iter().zip(&batch.evictions[rows.clone()]);

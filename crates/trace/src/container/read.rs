@@ -9,7 +9,7 @@ use std::thread;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataReader};
 use sha2::{Digest, Sha256};
 
-use super::chunk::Chunk;
+use super::chunk::{Chunk, Spare};
 use super::column::Window;
 use super::group::{GroupReader, Run};
 use super::meta::Meta;
@@ -202,7 +202,7 @@ impl TraceFile {
     fn decode_all(&self, send: &SyncSender<Result<Decoded, TraceError>>) {
         for group in 0..self.groups.len() {
             let mut bytes = Vec::with_capacity(HASHED_BYTES);
-            let chunk = Chunk::new(self, group, |batch, run, rows| {
+            let chunk = Chunk::new(self, group, &mut Spare::default(), |batch, run, rows| {
                 for row in rows {
                     bytes.extend_from_slice(&batch.cells(run, row).bytes());
                 }

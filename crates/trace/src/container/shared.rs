@@ -14,7 +14,7 @@ use std::thread;
 
 use base::Bytes;
 
-use super::chunk::{Chunk, Piece};
+use super::chunk::{Chunk, Piece, Spare};
 use super::read::TraceFile;
 use crate::{Step, Thread, ThreadStream, TraceError, Workload};
 
@@ -41,6 +41,8 @@ struct Inner {
     decoders: AtomicUsize,
     /// Decoded chunks, the oldest first.
     resident: Mutex<VecDeque<usize>>,
+    /// Of the chunk that was dropped last.
+    spare: Mutex<Spare>,
 }
 
 /// A chunk's place.
@@ -66,8 +68,8 @@ impl SharedTrace {
     pub fn new(file: TraceFile, budget: Bytes) -> Self {
         let slots = (0..file.nr_groups()).map(|_| Slot::default()).collect();
         let resident = Mutex::new(VecDeque::new());
-        let (most_decoders, decoders) = Default::default();
-        let inner = Inner { file, budget, slots, most_decoders, decoders, resident };
+        let (most_decoders, decoders, spare) = Default::default();
+        let inner = Inner { file, budget, slots, most_decoders, decoders, resident, spare };
         Self { inner: Arc::new(inner), passes: 1 }
     }
 
@@ -226,7 +228,9 @@ impl Inner {
         if let Some(chunk) = &*slot {
             return Ok(Arc::clone(chunk));
         }
-        let chunk = Arc::new(Chunk::new(&self.file, group, |_, _, _| ())?);
+        // While it is taken, others that decode do without.
+        let mut spare = std::mem::take(&mut *lock(&self.spare));
+        let chunk = Arc::new(Chunk::new(&self.file, group, &mut spare, |_, _, _| ())?);
         *slot = Some(Arc::clone(&chunk));
         drop(slot);
         self.make_room(group);
@@ -245,7 +249,10 @@ impl Inner {
         while total > self.budget.0 && resident.len() > 1 {
             let Some(oldest) = resident.pop_front() else { break };
             total -= self.bytes_of(oldest);
-            *lock(&self.slots[oldest].chunk) = None;
+            let dropped = lock(&self.slots[oldest].chunk).take();
+            if let Some(Ok(chunk)) = dropped.map(Arc::try_unwrap) {
+                lock(&self.spare).keep(chunk);
+            }
         }
     }
 }

@@ -294,6 +294,35 @@ fn runs_share_chunks_and_a_small_budget_only_costs_time() {
 }
 
 #[test]
+fn arrays_of_dropped_chunks_are_used_again_and_change_no_row() {
+    let (_directory, path) = temporary();
+    let row = |i: u32| Row { page: i * 37 % 3000, think_ns: i, ..Row::default() };
+    // One thread's pieces have almost the same length in each row group.
+    let items: Vec<(u16, Item)> =
+        (0..200_000).map(|i| ((i % 83 / 70) as u16, Item::Row(row(i)))).collect();
+    write(&path, &items, 50_000).expect("writes");
+    let tight = SharedTrace::open(&path, Bytes(1)).expect("opens");
+    for _ in 0..2 {
+        assert!(drain(tight.workload().expect("starts")).expect("reads") == expected(&items));
+    }
+    let file = TraceFile::open(&path).expect("opens");
+    let mut spare = chunk::Spare::default();
+    let mut decode = |group| {
+        let chunk = chunk::Chunk::new(&file, group, &mut spare, |_, _, _| ()).expect("decodes");
+        let Some(chunk::Piece::Points(points)) = chunk.piece(0, usize::from(group == 0)) else {
+            panic!("the main thread has rows");
+        };
+        let places = [points.page.as_ptr(), points.think_ns.as_ptr()];
+        spare.keep(chunk);
+        places
+    };
+    let first = decode(0);
+    for group in 1..3 {
+        assert!(decode(group).iter().all(|place| first.contains(place)));
+    }
+}
+
+#[test]
 fn decoding_ahead_changes_no_row() {
     let (_directory, path) = temporary();
     let items = some_items(1000);
