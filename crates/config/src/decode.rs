@@ -271,9 +271,19 @@ macro_rules! transparent {
 transparent!(Spanned, |inner, value| Spanned::new(inner, value.span), |this| &this.value);
 transparent!(Box, |inner, _value| Box::new(inner), |this| this);
 
+/// The type name of tables, whatever their keys are.
+#[doc(hidden)]
+pub const TABLE: &str = "table";
+
+/// A type name in words that say that there may be several.
+fn several<T: FromToml>(what: &str) -> String {
+    let item = T::type_name();
+    format!("{what} of {item}{}", if item == TABLE { "s" } else { "" })
+}
+
 fn items<T: FromToml>(value: &Value, cx: &mut Cx) -> Option<Vec<T>> {
     let Kind::Array(items) = &value.kind else {
-        return wrong_type(value, &format!("a list of {}", T::type_name()), cx);
+        return wrong_type(value, &format!("a {}", Vec::<T>::type_name()), cx);
     };
     let decode = |(idx, item)| cx.within(&format!("[{idx}]"), |cx| T::from_toml(item, cx));
     // All elements are decoded before the first failure counts.
@@ -291,7 +301,7 @@ impl<T: FromToml> FromToml for Vec<T> {
     }
 
     fn type_name() -> String {
-        format!("list of {}", T::type_name())
+        several::<T>("list")
     }
 
     fn schema(schemas: &mut Schemas) -> Json {
@@ -369,7 +379,7 @@ impl<T: FromToml> FromToml for Named<T> {
     }
 
     fn type_name() -> String {
-        format!("table of {}", T::type_name())
+        several::<T>("table")
     }
 
     fn schema(schemas: &mut Schemas) -> Json {

@@ -130,7 +130,7 @@ mod value;
 pub use checks::{IsEmpty, each, if_some, in_range, not_empty, not_negative, positive};
 pub use cx::{Cx, Files, load, parse};
 pub use decode::{
-    Check, Config, Fields, FromToml, Named, backticked, refuse, to_toml_text, wrong_type,
+    Check, Config, Fields, FromToml, Named, TABLE, backticked, refuse, to_toml_text, wrong_type,
 };
 pub use list::{CpuList, IdList, ListId, NodeList};
 pub use problem::{Problem, Problems, Severity};

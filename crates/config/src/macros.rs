@@ -93,7 +93,7 @@ macro_rules! config {
             }
 
             fn type_name() -> ::std::string::String {
-                ::std::string::String::from(::core::stringify!($name))
+                ::std::string::String::from($crate::TABLE)
             }
 
             fn schema(schemas: &mut $crate::Schemas) -> $crate::Json {
@@ -266,7 +266,7 @@ macro_rules! config_tagged {
             }
 
             fn type_name() -> ::std::string::String {
-                ::std::string::String::from(::core::stringify!($name))
+                ::std::string::String::from($crate::TABLE)
             }
 
             fn schema(schemas: &mut $crate::Schemas) -> $crate::Json {

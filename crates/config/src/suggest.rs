@@ -24,6 +24,11 @@ pub fn did_you_mean<'a>(
 /// The file that `path` is probably a misspelling of: one of `beside`, the names in its folder, of
 /// the same kind, as it would be written in the place of `path`.
 pub(crate) fn nearest_file(path: &Path, beside: &[String]) -> Option<String> {
+    let missing = path.file_name()?.to_str()?;
+    // A file that is there was meant, whatever kept it from being read.
+    if beside.iter().any(|other| other == missing) {
+        return None;
+    }
     let stem = |name: &str| Path::new(name).file_stem().and_then(OsStr::to_str).map(str::to_owned);
     let mut alike: Vec<(String, &String)> = beside
         .iter()
@@ -33,7 +38,7 @@ pub(crate) fn nearest_file(path: &Path, beside: &[String]) -> Option<String> {
     // The order of a folder is the file system's, and the first of equals is suggested.
     alike.sort();
     let stems = alike.iter().map(|(stem, _)| stem.as_str());
-    let nearest = did_you_mean(&stem(path.file_name()?.to_str()?)?, stems)?;
+    let nearest = did_you_mean(&stem(missing)?, stems)?;
     let (_, name) = alike.iter().find(|(stem, _)| stem == nearest)?;
     Some(path.with_file_name(name).display().to_string())
 }
@@ -50,6 +55,7 @@ mod tests {
         assert_eq!(near("sugest.toml"), None, "another kind of file");
         assert_eq!(near("elsewhere.rs"), None);
         assert_eq!(near(".."), None);
+        assert_eq!(near("src/suggest.rs"), None, "it is there, but cannot be read");
     }
 
     #[test]

@@ -25,6 +25,9 @@ pub(crate) fn validate(args: &Validate, ui: &Ui) -> Result<(), Error> {
     let outcome = validate::run(&options, &bar).map_err(refused)?;
     bar.bar.finish_and_clear();
     let rows = &outcome.rows;
+    if rows.is_empty() && outcome.predictions.is_empty() {
+        return Err(nothing_matches(args));
+    }
     if let Some(path) = &args.predictions {
         write(path, &validate::kernel::predictions_csv(&outcome.predictions))?;
     }
@@ -39,6 +42,15 @@ pub(crate) fn validate(args: &Validate, ui: &Ui) -> Result<(), Error> {
     match rows.iter().filter(|row| Row::is_failure(row)).count() {
         0 => Ok(()),
         missed => Err(Error::Check { missed, total: rows.len() }),
+    }
+}
+
+/// A filter that fits nothing would pass every time.
+fn nothing_matches(args: &Validate) -> Error {
+    let suites = if args.suite.is_empty() { "all suites" } else { "these suites" };
+    Error::Usage {
+        message: format!("no row of {suites} matches `{}`", args.filter),
+        help: Some("ids are the first column of what `numalab validate` prints".to_owned()),
     }
 }
 
