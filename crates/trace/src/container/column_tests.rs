@@ -364,6 +364,19 @@ fn indexes_agree<T: Narrow + std::fmt::Debug>(
     assert_eq!(ours.clone().ok(), expected, "{ours:?}");
 }
 
+#[test]
+fn blocks_that_hold_nothing_are_refused() {
+    // Block length (two bytes) and miniblocks; then three values, the first, and a block.
+    for (head, is_sound) in [([128, 1, 1], true), ([128, 0, 1], false), ([128, 1, 0], false)] {
+        let mut bytes = head.to_vec();
+        bytes.extend([3, 14, 2, 0]);
+        let (encoding, values) = (Encoding::DELTA_BINARY_PACKED, 3);
+        let page = Page { encoding, values, bytes: bytes.into() };
+        let ours = page_by_us::<u32>(None, &page, 64);
+        assert_eq!(ours.ok(), is_sound.then(|| vec![7, 8, 9]), "{head:?}");
+    }
+}
+
 proptest! {
     #[test]
     fn wide_columns_read_as_by_the_library(

@@ -54,7 +54,7 @@ impl Decoder<u32> for Deltas {
         let mut rest = &page.bytes[..];
         let (block, miniblocks) = (number(&mut rest)?, number(&mut rest)?);
         let (values, last) = (number(&mut rest)?, signed(&mut rest)?);
-        let divides = |part: u64, whole: u64| part > 0 && whole.is_multiple_of(part);
+        let divides = |part: u64, whole: u64| part > 0 && whole > 0 && whole.is_multiple_of(part);
         let unit = UNIT as u64;
         if !divides(128, block) || !divides(miniblocks, block) || !divides(unit, block / miniblocks)
         {
