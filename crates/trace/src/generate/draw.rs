@@ -79,6 +79,16 @@ pub(super) struct Target {
     pub(super) pick: Pick,
 }
 
+impl Target {
+    fn nr_pages(&self) -> u64 {
+        u64::from(self.pages.end - self.pages.start)
+    }
+
+    fn is_uniform(&self) -> bool {
+        matches!(self.pick, Pick::Uniform)
+    }
+}
+
 /// What the accesses of a [`Draw`] have in common.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Manner {
@@ -90,6 +100,13 @@ pub(super) struct Manner {
     pub(super) think_ns: u32,
     /// Whether each waits for the one before.
     pub(super) dependent: bool,
+}
+
+impl Manner {
+    /// Traffic of a read and of a write.
+    fn traffic(&self) -> [Traffic; 2] {
+        [Traffic::new(self.lines, 0, false), Traffic::new(self.lines, self.lines, true)]
+    }
 }
 
 /// Draws `count` accesses from a mixture of targets; the targets' state goes on in the next round.
@@ -124,22 +141,65 @@ impl Draw {
         let nr_rows = self.left.min(BATCH_ROWS as u64);
         self.left -= nr_rows;
         let Self { mm, targets, manner, batches, .. } = self;
-        let Manner { lines, write_share, think_ns, dependent } = *manner;
-        let (read, write) = (Traffic::new(lines, 0, false), Traffic::new(lines, lines, true));
-        let total: f64 = targets.iter().map(|target| target.share).sum();
+        let Manner { think_ns, dependent, .. } = *manner;
         let step = batches.step(|points| {
             (points.mm, points.sequential, points.dependent) = (*mm, false, dependent);
-            for _ in 0..nr_rows {
-                let target = choose(targets, total, rng);
-                let nr_pages = u64::from(target.pages.end - target.pages.start);
-                points.page.push(target.pages.start + target.pick.next(nr_pages, rng) as u32);
-                let writes = write_share > 0.0 && rng.chance(write_share);
-                points.traffic.push(if writes { write } else { read });
+            points.page.resize(nr_rows as usize, 0);
+            points.traffic.resize(nr_rows as usize, Traffic::default());
+            points.think_ns.resize(nr_rows as usize, think_ns);
+            let rows = points.page.iter_mut().zip(&mut points.traffic);
+            match &targets[..] {
+                [one] if one.is_uniform() => uniform(rows, [one; 2], false, manner, rng),
+                [first, second] if first.is_uniform() && second.is_uniform() => {
+                    uniform(rows, [first, second], true, manner, rng);
+                }
+                _ => mixed(rows, targets, manner, rng),
             }
-            points.think_ns.resize(points.page.len(), think_ns);
         });
         Some(step)
     }
+}
+
+/// Draws rows from any mixture.
+fn mixed<'p>(
+    rows: impl Iterator<Item = (&'p mut u32, &'p mut Traffic)>,
+    targets: &mut [Target],
+    manner: &Manner,
+    rng: &mut Rng,
+) {
+    let kinds = manner.traffic();
+    let total: f64 = targets.iter().map(|target| target.share).sum();
+    for (page, traffic) in rows {
+        let target = choose(targets, total, rng);
+        *page = target.pages.start + target.pick.next(target.nr_pages(), rng) as u32;
+        let writes = manner.write_share > 0.0 && rng.chance(manner.write_share);
+        *traffic = kinds[usize::from(writes)];
+    }
+}
+
+/// The same from one or two targets of which each picks uniformly, without a branch on what is drawn: it
+/// would be mispredicted.
+fn uniform<'p>(
+    rows: impl Iterator<Item = (&'p mut u32, &'p mut Traffic)>,
+    targets: [&Target; 2],
+    chooses: bool,
+    manner: &Manner,
+    rng: &mut Rng,
+) {
+    let kinds = manner.traffic();
+    let [first, second] = targets;
+    let total = first.share + second.share;
+    let starts = targets.map(|target| target.pages.start);
+    let nr_pages = targets.map(Target::nr_pages);
+    // A copy stays in registers.
+    let mut own = rng.clone();
+    for (page, traffic) in rows {
+        let idx = usize::from(chooses && own.unit() * total >= first.share);
+        *page = starts[idx] + own.below(nr_pages[idx]) as u32;
+        let writes = manner.write_share > 0.0 && own.chance(manner.write_share);
+        *traffic = kinds[usize::from(writes)];
+    }
+    *rng = own;
 }
 
 /// A target by its share; a single one costs no random number.
@@ -224,6 +284,29 @@ mod tests {
         let (first, second) = visited.split_at(visited.len() / 2);
         assert_eq!(first, second);
         assert!(first.windows(2).filter(|pair| pair[0] == pair[1]).count() < first.len() / 10);
+    }
+
+    /// The loop for uniform targets draws what the one for all does.
+    #[test]
+    fn uniform_targets_are_drawn_as_in_any_mixture() {
+        let target = |share, pages| Target { share, pages, pick: Pick::Uniform };
+        let all = [target(3.0, 4..10), target(1.7, 10..900)];
+        for (targets, write_share) in [(&all[..1], 0.3), (&all[..], 0.3), (&all[..], 0.0)] {
+            let manner = Manner { write_share, ..MANNER };
+            let drawn = [false, true].map(|any| {
+                let (mut page, mut traffic) = ([0; 300], [Traffic::default(); 300]);
+                let mut rng = base::stream(11, "test.draw", 2);
+                let rows = page.iter_mut().zip(&mut traffic);
+                if any {
+                    mixed(rows, &mut targets.to_vec(), &manner, &mut rng);
+                } else {
+                    let pair = [&targets[0], &targets[targets.len() - 1]];
+                    uniform(rows, pair, targets.len() > 1, &manner, &mut rng);
+                }
+                (page, traffic, rng.next_u64())
+            });
+            assert!(drawn[0] == drawn[1]);
+        }
     }
 
     #[test]
