@@ -86,6 +86,13 @@ impl Folios {
             kept | u32::from(node.0) << NODE_SHIFT | u32::from(zone) << ZONE_SHIFT;
     }
 
+    /// Reads what is known of some folios, so that the cache misses overlap when it will be asked for one
+    /// after the other. Unknown ids are left out.
+    pub fn read_ahead(&self, folios: impl Iterator<Item = FolioId>) {
+        let places = folios.filter_map(|folio| self.all.get(folio)).map(|folio| folio.place);
+        std::hint::black_box(places.fold(0, |any, place| any | place));
+    }
+
     /// Whether the id is in use.
     pub fn is_live(&self, folio: FolioId) -> bool {
         self.all.get(folio).is_some_and(|folio| folio.place & LIVE != 0)

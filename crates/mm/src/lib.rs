@@ -10,6 +10,7 @@
 //! flow in `sim` does).
 
 mod folio;
+mod huge;
 mod memory;
 mod policy;
 mod pte;

@@ -86,6 +86,7 @@ impl Memory {
                 let ptes = &mut space.ptes[page as usize..][..HUGE_PAGE_PAGES as usize];
                 assert!(ptes.iter().all(|pte| !pte.has(Pte::PRESENT)), "mapped over a mapped page");
                 ptes.fill(mapped);
+                space.huge_changed(page);
             }
         }
         space.resident += order.pages();
@@ -124,6 +125,9 @@ impl Memory {
             (self.folios.mm(folio), self.folios.page(folio), self.folios.node(folio));
         let space = &mut self.spaces[mm];
         space.ptes[page as usize..][..order.step() as usize].fill(Pte::ABSENT);
+        if order == Order::Huge {
+            space.huge_changed(page);
+        }
         space.resident -= order.pages();
         self.resident[mm][node] -= order.pages().0;
         self.zones.free_folio(order, node, self.folios.zone(folio));
@@ -145,6 +149,7 @@ impl Memory {
                 pte.0 & (Pte::OPEN | Pte::YOUNG | Pte::DIRTY | Pte::PROTNONE | Pte::MIGRATING);
             *pte = Pte::mapped(part, node, false).without(Pte::OPEN).with(kept);
         }
+        self.spaces[mm].huge_changed(page);
     }
 
     /// Takes room on `to` for moving `folio` there; the entry is marked so that others wait.
@@ -204,10 +209,14 @@ impl Memory {
     /// Changes every entry of a folio.
     pub fn update_ptes(&mut self, folio: FolioId, change: impl Fn(Pte) -> Pte) {
         let (mm, page) = (self.folios.mm(folio), self.folios.page(folio));
-        let step = self.folios.order(folio).step();
-        self.spaces[mm].ptes[page as usize..][..step as usize]
+        let order = self.folios.order(folio);
+        let space = &mut self.spaces[mm];
+        space.ptes[page as usize..][..order.step() as usize]
             .iter_mut()
             .for_each(|pte| *pte = change(*pte));
+        if order == Order::Huge {
+            space.huge_changed(page);
+        }
     }
 
     /// Recounts everything and panics on a contradiction: every folio is mapped exactly where it
@@ -244,6 +253,7 @@ impl Memory {
             used[node] += order.pages().0;
             mapped += order.pages().0;
         }
+        self.spaces.iter().for_each(AddressSpace::validate_huge);
         let present =
             |space: &AddressSpace| space.ptes.iter().filter(|pte| pte.has(Pte::PRESENT)).count();
         let entries: usize = self.spaces.iter().map(present).sum();

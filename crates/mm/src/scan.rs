@@ -163,7 +163,11 @@ fn scan_vma(
         while piece < end {
             let piece_end = next_border(piece, 1).min(end);
             let ptes = &mut space.ptes[piece as usize..piece_end as usize];
+            let marked = out.huge_updated;
             scan_step(ptes, folios, plan, out);
+            if out.huge_updated > marked {
+                space.huge_changed(piece);
+            }
             piece = piece_end;
         }
         let step = Pages(u64::from(end - page));

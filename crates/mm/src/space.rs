@@ -4,7 +4,11 @@ use std::ops::Range;
 
 use base::{HUGE_PAGE_PAGES, Pages};
 
+use crate::huge::{HugeWords, word_of};
 use crate::{Mempolicy, Pte, Regions};
+
+/// Entries, 512 KiB of them, that do not fit into a core's cache together with what else it reads.
+const MANY_ENTRIES: usize = 1 << 16;
 
 /// A mapped range (the kernel's `vm_area_struct`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +47,7 @@ pub struct AddressSpace {
     pub file: bool,
     /// One entry a page, dense.
     pub ptes: Vec<Pte>,
+    huge: HugeWords,
     vmas: Vec<Vma>,
     /// Base pages that are mapped.
     pub resident: Pages,
@@ -54,8 +59,50 @@ impl AddressSpace {
     /// An empty space for pages `0..nr_pages`.
     pub fn new(name: &str, file: bool, nr_pages: Pages) -> Self {
         let ptes = vec![Pte::ABSENT; nr_pages.0 as usize];
+        let huge = HugeWords::new(ptes.len());
         let (vmas, resident, regions) = (Vec::new(), Pages::ZERO, Regions::Never);
-        Self { name: name.to_owned(), file, ptes, vmas, resident, regions }
+        Self { name: name.to_owned(), file, ptes, huge, vmas, resident, regions }
+    }
+
+    /// A word for each 2 MiB: the low sixteen bits, flags and node, of the entries of the huge page there, with
+    /// [`Pte::YOUNG`] and [`Pte::DIRTY`] set, which only the entries themselves tell. 0 where there is no
+    /// huge page, or a part of it is marked and the rest is not.
+    pub fn huge_words(&self) -> &[u16] {
+        self.huge.all()
+    }
+
+    /// The entries, of which only young and dirty may be changed, and the words of huge pages where accesses may
+    /// be replayed by those: not where somebody asks which pages are young or dirty, and not where most of
+    /// what is mapped are base pages or all entries fit into a cache, since then looking at a second table costs
+    /// more than it saves.
+    #[inline]
+    pub fn tables(&mut self, accessed_matters: bool) -> (&mut [Pte], &[u16]) {
+        let known = 2 * self.huge.nr_known() as u64 * HUGE_PAGE_PAGES;
+        let is_large = self.ptes.len() >= MANY_ENTRIES;
+        let by_words = !accessed_matters && is_large && known > self.resident.0;
+        (&mut self.ptes, if by_words { self.huge.all() } else { &[] })
+    }
+
+    /// Flags and node of a page's entry; of a huge page, young and dirty may be set although they are not.
+    #[inline]
+    pub fn look(&self, page: u32) -> Pte {
+        match self.huge.all().get(page as usize / HUGE_PAGE_PAGES as usize) {
+            Some(word) if *word != 0 => Pte(u64::from(*word)),
+            _ => self.ptes[page as usize],
+        }
+    }
+
+    /// Entries of a huge page changed, or a huge page came or went, in the 2 MiB around `page`.
+    pub(crate) fn huge_changed(&mut self, page: u32) {
+        self.huge.renew(&self.ptes, page);
+    }
+
+    /// Panics when a word is not what the entries say.
+    pub(crate) fn validate_huge(&self) {
+        let blocks = self.ptes.chunks_exact(HUGE_PAGE_PAGES as usize);
+        for (at, (word, block)) in self.huge.all().iter().zip(blocks).enumerate() {
+            assert_eq!(*word, word_of(block), "word {at} of {}", self.name);
+        }
     }
 
     /// The mappings, ascending and apart.

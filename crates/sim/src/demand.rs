@@ -59,6 +59,29 @@ impl Demand {
     }
 }
 
+/// Where pages are, 2 MiB at a time where there are huge pages.
+struct Places<'a> {
+    ptes: &'a [Pte],
+    huge: &'a [u16],
+    /// Where absent pages will be.
+    local: NodeId,
+}
+
+impl Places<'_> {
+    /// The node of a page, and how many pages from it on are there as well, as far as that is known at
+    /// once.
+    fn look(&self, page: usize) -> (NodeId, usize) {
+        const HUGE: usize = HUGE_PAGE_PAGES as usize;
+        match self.huge.get(page / HUGE) {
+            Some(word) if *word != 0 => (Pte(u64::from(*word)).node(), HUGE - page % HUGE),
+            _ => {
+                let pte = self.ptes[page];
+                (if pte.has(Pte::PRESENT) { pte.node() } else { self.local }, 1)
+            }
+        }
+    }
+}
+
 /// Samples the pages that the task crosses in the coming epoch; false when its step has no traffic.
 pub(crate) fn look_ahead(
     user: &User,
@@ -69,7 +92,7 @@ pub(crate) fn look_ahead(
     epoch_s: f64,
     demand: &mut Demand,
 ) -> bool {
-    let node_of = |pte: Pte| if pte.has(Pte::PRESENT) { pte.node() } else { local };
+    let places = Places { ptes: &space.ptes, huge: space.huge_words(), local };
     match &user.step {
         Step::Points(points, range) => {
             let rows = range.start + user.done..range.end;
@@ -77,7 +100,8 @@ pub(crate) fn look_ahead(
             let (mut lines, mut think) = (0.0, 0.0);
             for row in rows.step_by(stride) {
                 let moved = f64::from(points.traffic[row].lines());
-                demand.mix[node_of(space.ptes[points.page[row] as usize]).idx()] += moved;
+                let (node, _) = places.look(points.page[row] as usize);
+                demand.mix[node.idx()] += moved;
                 lines += moved;
                 think += f64::from(points.think_ns[row]);
             }
@@ -98,11 +122,15 @@ pub(crate) fn look_ahead(
             let ahead = ahead.clamp(1, left.max(1)).min(left);
             let stride = ahead.div_ceil(samples.max(1)).max(1);
             let first = sweep.page as usize + user.done;
-            let mut nr = 0.0;
-            for page in (first..first + ahead).step_by(stride) {
-                demand.mix[node_of(space.ptes[page]).idx()] += lines;
-                nr += 1.0;
+            let (mut page, end) = (first, first + ahead);
+            while page < end {
+                let (node, nr_pages) = places.look(page);
+                // Numbers of lines are whole, so it does not matter how they are added up.
+                let nr = nr_pages.min(end - page).div_ceil(stride);
+                demand.mix[node.idx()] += nr as f64 * lines;
+                page += nr * stride;
             }
+            let nr = ahead.div_ceil(stride) as f64;
             demand.pattern = if sweep.sequential { Pattern::Sequential } else { Pattern::Random };
             demand.normalise(nr * lines, nr * f64::from(sweep.think_ns))
         }

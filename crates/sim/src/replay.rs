@@ -14,7 +14,7 @@
 
 use std::ops::Range;
 
-use base::{MAX_NODES, NodeId, NodeMask};
+use base::{HUGE_PAGE_PAGES, MAX_NODES, NodeId, NodeMask};
 use mm::Pte;
 use trace::{Points, Traffic};
 
@@ -170,6 +170,28 @@ fn in_vectors(all: &mut Rows, rows: Range<usize>, pass: impl FnOnce(&[[u16; LANE
     vectors[nr - 1] = kept;
 }
 
+/// Copies the low bits of the entries of pages.
+fn copy_lows(low: &mut [u16], page: &[u32], low_of: impl Fn(u32) -> u16) {
+    let (pages, last_pages) = page.as_chunks::<LANES>();
+    let (lows, last_lows) = low.as_chunks_mut::<LANES>();
+    for (low, page) in lows.iter_mut().zip(pages) {
+        for at in 0..LANES {
+            low[at] = low_of(page[at]);
+        }
+    }
+    for (low, page) in last_lows.iter_mut().zip(last_pages) {
+        *low = low_of(*page);
+    }
+}
+
+/// Looks entries up again where there is no word of a huge page.
+fn complete_lows(low: &mut [u16], page: &[u32], ptes: &[Pte]) {
+    if low.iter().fold(u16::MAX, |all, low| all & low) & Pte::HUGE as u16 == 0 {
+        let others = low.iter_mut().zip(page).filter(|(low, _)| **low == 0);
+        others.for_each(|(low, page)| *low = ptes[*page as usize].0 as u16);
+    }
+}
+
 /// A block of accesses as the passes read it; kept, so that it need not be cleared each time.
 #[derive(Clone, Debug)]
 pub struct Gathered {
@@ -192,6 +214,8 @@ pub struct Gathered {
     /// A bit for each row that is closed, as far as is known.
     closed: [u64; WORDS],
     has_closed: bool,
+    /// Whether [`Gathered::closed_ahead`] has given the closed rows.
+    is_given: bool,
     is_packed: bool,
     is_weighed: bool,
 }
@@ -210,6 +234,7 @@ impl Default for Gathered {
             any: 0,
             closed: [0; WORDS],
             has_closed: false,
+            is_given: false,
             is_packed: false,
             is_weighed: false,
         }
@@ -218,17 +243,14 @@ impl Default for Gathered {
 
 impl Gathered {
     /// Copies the entries of at most [`BLOCK`] accesses. All cache misses happen here.
-    fn gather(&mut self, ptes: &[Pte], page: &[u32]) {
+    fn gather(&mut self, ptes: &[Pte], huge: &[u16], page: &[u32]) {
         let nr = page.len();
-        let (pages, last_pages) = page.as_chunks::<LANES>();
-        let (lows, last_lows) = self.low[..nr].as_chunks_mut::<LANES>();
-        for (low, page) in lows.iter_mut().zip(pages) {
-            for at in 0..LANES {
-                low[at] = ptes[page[at] as usize].0 as u16;
-            }
-        }
-        for (low, page) in last_lows.iter_mut().zip(last_pages) {
-            *low = ptes[*page as usize].0 as u16;
+        let lows = &mut self.low[..nr];
+        if huge.is_empty() {
+            copy_lows(lows, page, |page| ptes[page as usize].0 as u16);
+        } else {
+            copy_lows(lows, page, |page| huge[page as usize / HUGE_PAGE_PAGES as usize]);
+            complete_lows(lows, page, ptes);
         }
         let lows = &self.low[..nr];
         let (all, any) = lows.iter().fold((u16::MAX, 0), |(all, any), low| (all & low, any | low));
@@ -241,7 +263,7 @@ impl Gathered {
             self.closed = closed_of(&self.low);
         }
         (self.nr, self.at, self.any) = (nr, 0, any);
-        (self.is_packed, self.is_weighed) = (false, false);
+        (self.is_packed, self.is_weighed, self.is_given) = (false, false, false);
     }
 
     /// Forgets what is gathered: entries may have changed.
@@ -258,11 +280,13 @@ impl Gathered {
     /// its place among the rows left then, which the ones before it in its block are also. Whoever
     /// opens it asks for the [`Gathered::next`] one, and calls this again when there is none; whoever
     /// does not calls [`Gathered::stop`]. Of the entries gathered, only closed ones may have changed
-    /// since the last call. `block` is the length of the
-    /// next block.
+    /// since the last call. `block` is the length of the next block.
+    ///
+    /// `huge` are [`mm::AddressSpace::huge_words`], where the entries of huge pages need not be marked young and
+    /// dirty, else none.
     pub fn run(
         &mut self,
-        ptes: &mut [Pte],
+        (ptes, huge): (&mut [Pte], &[u16]),
         points: &Points,
         rows: &mut Range<usize>,
         block: &mut usize,
@@ -270,7 +294,8 @@ impl Gathered {
     ) -> Option<usize> {
         while rows.start < rows.end {
             if self.left() == 0 {
-                self.gather(ptes, &points.page[rows.start..(rows.start + *block).min(rows.end)]);
+                let page = &points.page[rows.start..(rows.start + *block).min(rows.end)];
+                self.gather(ptes, huge, page);
                 *block = (*block * 2).min(BLOCK);
             }
             if self.has_closed {
@@ -282,6 +307,15 @@ impl Gathered {
             self.pass(ptes, points, rows, self.left().min(rows.len()), seen);
         }
         None
+    }
+
+    /// The rows that are closed among the first `nr` of those left, once for each block: whoever serves
+    /// the first one may read ahead what it will need for the others.
+    pub fn closed_ahead(&mut self, nr: usize) -> impl Iterator<Item = usize> {
+        let given = std::mem::replace(&mut self.is_given, true);
+        let rows = if given { 0..0 } else { self.at..self.nr.min(self.at + nr) };
+        let (at, closed) = (self.at, self.closed);
+        rows.filter(move |row| closed[row / 64] >> (row % 64) & 1 != 0).map(move |row| row - at)
     }
 
     /// The first row left that is closed still, in the block at hand.
@@ -482,20 +516,29 @@ fn mark(low: &[u16], traffic: &[Traffic], ptes: &mut [Pte], page: &[u32]) {
 }
 
 /// Replays up to `nr` consecutive pages from `page` on until one needs the slow path. Returns how
-/// many went through. A huge page is looked at once.
-pub fn run_sweep(ptes: &mut [Pte], page: u32, nr: u32, traffic: Traffic, seen: &mut Seen) -> u32 {
+/// many went through. A huge page is looked at once; `huge` are as for [`Gathered::run`].
+pub fn run_sweep(
+    (ptes, huge): (&mut [Pte], &[u16]),
+    page: u32,
+    nr: u32,
+    traffic: Traffic,
+    seen: &mut Seen,
+) -> u32 {
     let write = traffic.is_write();
     let lines = u64::from(traffic.lines());
     let wanted = u64::from(wanted(write));
     let end = page + nr;
     let mut at = page;
     while at < end {
-        let pte = &mut ptes[at as usize];
+        let pte = match huge.get(at as usize / HUGE_PAGE_PAGES as usize) {
+            Some(word) if *word != 0 => Pte(u64::from(*word)),
+            _ => ptes[at as usize],
+        };
         if !pte.has(Pte::OPEN) {
             break;
         }
         if pte.0 & wanted != wanted {
-            pte.0 |= wanted;
+            ptes[at as usize].0 |= wanted;
         }
         let step = if pte.has(Pte::HUGE) { ((at | 511) + 1).min(end) - at } else { 1 };
         let mut counts = [Count::default(); 2];
@@ -567,14 +610,14 @@ mod tests {
             while done < page.len() {
                 let most = turns.next().copied().unwrap_or(page.len()).min(page.len() - done);
                 let mut rows = done..done + most;
-                let mut found = gathered.run(&mut fast, &points, &mut rows, &mut block, &mut seen_fast);
+                let mut found = gathered.run((&mut fast, &[]), &points, &mut rows, &mut block, &mut seen_fast);
                 while let Some(left) = found.filter(|_| at_once) {
                     // A fault maps the page, on any node, before the rows up to it are counted.
                     let mapped = Pte::mapped(FolioId(0), NodeId(nodes[left % nodes.len()]), false);
                     for ptes in [&mut fast, &mut slow] {
                         ptes[page[rows.start + left] as usize] = mapped;
                     }
-                    found = gathered.run(&mut fast, &points, &mut rows, &mut block, &mut seen_fast);
+                    found = gathered.run((&mut fast, &[]), &points, &mut rows, &mut block, &mut seen_fast);
                 }
                 if let Some(left) = found {
                     gathered.stop(&mut fast, &points, &mut rows, left, &mut seen_fast);
@@ -596,6 +639,40 @@ mod tests {
             }
         }
 
+        /// Four huge pages, of which some are closed, and base pages behind them.
+        #[test]
+        fn words_of_huge_pages_tell_what_their_entries_do(
+            accesses in prop::collection::vec((0u32..6 * 512, 1u16..128, any::<bool>()), 1..=BLOCK),
+            places in prop::array::uniform6((0u8..64, any::<bool>(), any::<bool>())),
+            known in 0usize..=4,
+        ) {
+            let points = Points {
+                page: accesses.iter().map(|(page, _, _)| *page).collect(),
+                traffic: accesses.iter().map(|(_, lines, write)| Traffic::new(*lines, 127, *write)).collect(),
+                ..Points::default()
+            };
+            let entry = |at: usize| {
+                let (node, open, young) = places[at];
+                let pte = Pte::mapped(FolioId(at as u32), NodeId(node), at < 4);
+                let pte = if open { pte } else { pte.without(Pte::OPEN).with(Pte::PROTNONE) };
+                if young { pte.with(Pte::YOUNG) } else { pte }
+            };
+            let mut ptes: Vec<Pte> = (0..6 * 512).map(|page| entry(page / 512)).collect();
+            let word = |at| (entry(at).0 | Pte::YOUNG | Pte::DIRTY) as u16;
+            let words: Vec<u16> = (0..6).map(|at| if at < known { word(at) } else { 0 }).collect();
+            let mut by_entries = ptes.clone();
+            let mut went = [(&mut ptes, &words[..]), (&mut by_entries, &[][..])].map(|(ptes, huge)| {
+                let (mut seen, mut gathered) = (Seen::default(), Gathered::default());
+                let (mut rows, mut block) = (0..points.page.len(), BLOCK);
+                let closed = gathered.run((ptes, huge), &points, &mut rows, &mut block, &mut seen);
+                gathered.stop(ptes, &points, &mut rows, closed.unwrap_or(0), &mut seen);
+                (closed, rows, counts(&seen))
+            });
+            let [by_words, by_entries_only] = &mut went;
+            prop_assert_eq!(by_words, by_entries_only);
+            prop_assert_eq!(&ptes[known * 512..], &by_entries[known * 512..], "marks of others");
+        }
+
         #[test]
         fn closed_entries_are_found(lows in prop::collection::vec(any::<u16>(), BLOCK)) {
             let words = closed_of(lows.as_array().expect("a block of them"));
@@ -611,7 +688,7 @@ mod tests {
             let traffic = vec![Traffic::new(lines, 0, write); nr as usize];
             let (mut fast, mut slow) = (table(&[0, 1, 2, 3, 4], &closed), table(&[0, 1, 2, 3, 4], &closed));
             let (mut seen_fast, mut seen_slow) = (Seen::default(), Seen::default());
-            let done = run_sweep(&mut fast, start, nr, Traffic::new(lines, 0, write), &mut seen_fast);
+            let done = run_sweep((&mut fast, &[]), start, nr, Traffic::new(lines, 0, write), &mut seen_fast);
             prop_assert_eq!(done as usize, one_by_one(&mut slow, &page, &traffic, &mut seen_slow));
             prop_assert_eq!(counts(&seen_fast), counts(&seen_slow));
             prop_assert_eq!(fast, slow);
@@ -622,7 +699,10 @@ mod tests {
     fn a_sweep_takes_a_huge_page_at_a_glance() {
         let mut ptes = vec![Pte::mapped(FolioId(0), NodeId(1), true); 512];
         let mut seen = Seen::default();
-        assert_eq!(run_sweep(&mut ptes, 100, 412, Traffic::new(64, 0, true), &mut seen), 412);
+        assert_eq!(
+            run_sweep((&mut ptes, &[]), 100, 412, Traffic::new(64, 0, true), &mut seen),
+            412
+        );
         let counts = [Count::default(), Count::new(412, 412 * 64)];
         assert_eq!(seen.drain().collect::<Vec<_>>(), [(NodeId(1), counts)]);
     }

@@ -154,10 +154,14 @@ impl World {
         let mut slow = None;
         'blocks: loop {
             let User { seen, block, .. } = self.threads[task].user();
-            let ptes = &mut self.memory.spaces[points.mm].ptes;
-            let mut closed = gathered.run(ptes, points, &mut left, block, seen);
-            if closed.is_none() {
-                break;
+            let space = &mut self.memory.spaces[points.mm];
+            let (ptes, huge) = space.tables(self.pressure.is_some());
+            let mut closed = gathered.run((&mut *ptes, huge), points, &mut left, block, seen);
+            let Some(at) = closed else { break };
+            let pte_of = |at| ptes[points.page[left.start + at] as usize];
+            if pte_of(at).has(Pte::PROTNONE) {
+                let ahead = gathered.closed_ahead(left.len()).map(|at| pte_of(at).folio());
+                self.memory.folios.read_ahead(ahead);
             }
             while let Some(at) = closed {
                 let row = left.start + at;
@@ -219,7 +223,7 @@ impl World {
         let done = self.threads[task].user().done;
         let most = SWEEP_BLOCK.min(sweep.nr_pages as usize - done) as u32;
         let page = sweep.page + done as u32;
-        let first = self.memory.pte(sweep.mm, page);
+        let first = self.memory.spaces[sweep.mm].look(page);
         let nr = if first.has(Pte::OPEN) {
             let fitting = budget_ns / self.page_ns(task, &sweep, first.node());
             (fitting.ceil() as u32).clamp(1, most)
@@ -231,9 +235,10 @@ impl World {
             self.slow_access(task, cpu, slow);
             return;
         }
-        let ptes = &mut self.memory.spaces[sweep.mm].ptes;
+        let space = &mut self.memory.spaces[sweep.mm];
         let user = self.threads[task].user();
-        let went = run_sweep(ptes, page, nr, sweep.traffic, &mut user.seen);
+        let tables = space.tables(self.pressure.is_some());
+        let went = run_sweep(tables, page, nr, sweep.traffic, &mut user.seen);
         user.done += went as usize;
         if let Some(yardsticks) = &mut self.yardsticks {
             let process = self.threads[task].process;
