@@ -51,6 +51,7 @@ impl Sched {
         let rq = &mut self.rqs[cpu];
         if rq.current == Some(task) {
             rq.current = None;
+            self.nr_switches += 1;
             self.tasks.last_ran[task] = now;
         } else {
             let found = rq.remove(self.tasks.vruntime[task], task);

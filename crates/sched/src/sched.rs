@@ -104,6 +104,8 @@ pub struct Sched {
     /// CPUs with two or more runnable tasks; while there are none a new idle CPU has nothing to
     /// pull.
     pub(crate) nr_overloaded: u32,
+    /// How often the current task of a CPU changed.
+    pub(crate) nr_switches: u64,
 }
 
 impl Sched {
@@ -134,6 +136,7 @@ impl Sched {
             node_load: NodeVec::filled(0, nr_nodes),
             node_nr_idle: node_cpus.iter().map(|list| list.len() as u32).collect(),
             nr_overloaded: 0,
+            nr_switches: 0,
             node_cpus,
             cpus,
             distances,
@@ -207,6 +210,7 @@ impl Sched {
         let rq = &mut self.rqs[cpu];
         let task = rq.pop_next(self.slices.policy)?.task;
         rq.current = Some(task);
+        self.nr_switches += 1;
         rq.ran = Nanos::ZERO;
         rq.update_min_vruntime(Some(self.tasks.vruntime[task]));
         let wait = now.saturating_sub(self.tasks.queued_at[task]);
@@ -247,6 +251,7 @@ impl Sched {
     /// Puts the current task of `cpu` back into its queue (preemption); nothing when there is none.
     pub fn put_prev(&mut self, cpu: CpuId, now: Nanos) {
         let Some(task) = self.rqs[cpu].current.take() else { return };
+        self.nr_switches += 1;
         self.tasks.last_ran[task] = now;
         self.tasks.queued_at[task] = now;
         if self.tasks.vruntime[task] >= self.tasks.deadline[task] {

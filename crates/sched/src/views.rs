@@ -87,6 +87,11 @@ impl Sched {
         self.rqs[cpu].current
     }
 
+    /// How often [`Sched::current`] changed for some CPU.
+    pub fn nr_switches(&self) -> u64 {
+        self.nr_switches
+    }
+
     /// The runnable tasks of a CPU: the current one, then the waiting ones by vruntime.
     pub fn tasks_on(&self, cpu: CpuId) -> impl Iterator<Item = TaskId> + '_ {
         let rq = &self.rqs[cpu];

@@ -12,17 +12,13 @@
 
 use base::{CACHE_LINE_BYTES, CpuId, NodeId, NodeVec, PAGE_BYTES, TaskId};
 use des::{Fluid, Limit, Piecewise, ResourceId, StreamIdx};
-use topology::{LoadedLatency, Machine, Matrix, Pattern};
+use topology::{LoadedLatency, Machine, Pattern};
 
 use crate::demand::{Demand, look_ahead};
 use crate::llc::Llcs;
+use crate::paths::{Paths, line_ns};
 use crate::thread::{Activity, Role, huge_bytes};
 use crate::world::World;
-
-/// Nanoseconds per line for a rate in bytes per second.
-fn line_ns(bytes_per_s: f64) -> f64 {
-    CACHE_LINE_BYTES as f64 / bytes_per_s * 1e9
-}
 
 /// What a task pays per line in the current epoch, by the node of the line.
 #[derive(Clone, Debug)]
@@ -113,16 +109,18 @@ pub(crate) struct Bandwidth {
     own_max: Vec<f64>,
     capacities: Vec<f64>,
     streams: Vec<[f64; Pattern::COUNT]>,
+    /// What streams use, one after the other.
     uses: Vec<(ResourceId, f64)>,
+    /// Where the uses of each stream end.
+    uses_end: Vec<usize>,
     /// Rates of [`World::move_rate`] with the epoch they hold for.
     moved: Vec<(u64, f64)>,
     /// Factor on the idle latency of each node's memory in this epoch.
     load_factor: NodeVec<f64>,
-    /// The factor of idle memory, for each node.
-    idle: NodeVec<f64>,
+    paths: Paths,
     curve: LoadCurve,
     /// Controller of each node, as an index into the machine's resources.
-    controllers: NodeVec<Option<usize>>,
+    controllers: NodeVec<Option<u16>>,
     /// Last-level caches, with what was cleared and copied when last solved.
     llcs: Llcs,
 }
@@ -135,6 +133,7 @@ impl Bandwidth {
                 .resources
                 .iter()
                 .position(|r| r.kind == topology::ResourceKind::Controller(node))
+                .map(|resource| resource as u16)
         };
         let mut bandwidth = Self {
             fluid: Fluid::new(),
@@ -145,14 +144,15 @@ impl Bandwidth {
             capacities: Vec::new(),
             streams: Vec::new(),
             uses: Vec::new(),
+            uses_end: Vec::new(),
             moved: Vec::new(),
             load_factor: NodeVec::filled(1.0, machine.nodes.len()),
-            idle: NodeVec::filled(1.0, machine.nodes.len()),
+            paths: Paths::new(machine),
             curve,
             controllers: machine.nodes.ids().map(controller).collect(),
             llcs: Llcs::new(machine),
         };
-        bandwidth.find_capacities(machine);
+        bandwidth.find_capacities(machine, &[]);
         bandwidth.fluid.reset(&bandwidth.capacities);
         bandwidth.fluid.solve();
         bandwidth
@@ -169,12 +169,34 @@ impl Bandwidth {
         self.fluid.is_saturated(ResourceId(resource as u16))
     }
 
-    fn collect_uses(&mut self, routes: &Matrix<Vec<topology::Use>>, from: NodeId, demand: &Demand) {
+    /// Solves for all demands.
+    fn solve(&mut self, machine: &Machine, demands: &[Demand]) {
+        self.find_capacities(machine, demands);
+        self.fluid.reset(&self.capacities);
+        self.own_max.clear();
+        let mut start = 0;
+        for (demand, end) in demands.iter().zip(&self.uses_end) {
+            let from = machine.node_of(demand.cpu);
+            let own = own_max(self.paths.idle_ns(from, demand).iter().copied(), demand);
+            self.fluid.add_stream(own, weight(machine, demand), &self.uses[start..*end]);
+            self.own_max.push(own);
+            start = *end;
+        }
+        self.fluid.solve();
+        self.find_load_factors();
+    }
+
+    /// A task's rate in bytes per second when nothing is shared, and its fair share beside those last
+    /// solved for.
+    fn fair_rate(&mut self, machine: &Machine, demand: &Demand) -> (f64, f64) {
+        let from = machine.node_of(demand.cpu);
+        let own = own_max(self.paths.idle_ns(from, demand).iter().copied(), demand);
         self.uses.clear();
         for (node, share) in demand.traffic() {
-            let route = &routes[(from, node)];
+            let route = self.paths.uses(from, node);
             self.uses.extend(route.iter().map(|one| (ResourceId(one.resource), share * one.cost)));
         }
+        (own, self.fluid.fair_rate(own, weight(machine, demand), &self.uses))
     }
 
     /// How much slower each node's memory answers under the load just solved for. A task that the
@@ -186,23 +208,27 @@ impl Bandwidth {
         }
         for (node, controller) in self.controllers.enumerate() {
             if let Some(controller) = controller {
-                let utilisation = self.fluid.utilisation(ResourceId(*controller as u16)).min(1.0);
+                let utilisation = self.fluid.utilisation(ResourceId(*controller)).min(1.0);
                 self.load_factor[node] = self.curve.factor(utilisation);
             }
         }
     }
 
-    /// Capacities for the streams that are about to hit each resource.
-    fn find_capacities(&mut self, machine: &Machine) {
+    /// Capacities for the streams that are about to hit each resource; notes what each stream uses.
+    fn find_capacities(&mut self, machine: &Machine, demands: &[Demand]) {
         self.streams.clear();
         self.streams.resize(machine.resources.len(), [0.0; Pattern::COUNT]);
-        for demand in &self.demands {
+        self.uses.clear();
+        self.uses_end.clear();
+        for demand in demands {
             let from = machine.node_of(demand.cpu);
             for (node, share) in demand.traffic() {
-                for one in &machine.routes[(from, node)] {
+                for one in self.paths.uses(from, node) {
                     self.streams[usize::from(one.resource)][demand.pattern as usize] += share;
+                    self.uses.push((ResourceId(one.resource), share * one.cost));
                 }
             }
+            self.uses_end.push(self.uses.len());
         }
         self.capacities.clear();
         for (resource, by_pattern) in machine.resources.iter().zip(&self.streams) {
@@ -215,33 +241,11 @@ impl Bandwidth {
     }
 }
 
-/// Time per line from `from` to memory of `to` when nothing is shared, with memory that answers
-/// `factor` times slower than when idle.
-///
-/// What prefetchers follow runs at the core's measured maximum, whatever the latency; a chain of
-/// dependent lines runs at the latency; independent lines in random order keep the core's lines in
-/// flight, and run no faster than its measured maximum.
-fn line_time_ns(machine: &Machine, demand: &Demand, to: NodeId, factor: f64) -> f64 {
-    let from = machine.node_of(demand.cpu);
-    let latency = machine.idle_latency_ns[(from, to)] * factor;
-    let core = line_ns(machine.core_max[demand.pattern as usize][(from, to)]);
-    let alone = match (demand.dependent, demand.pattern) {
-        (true, _) => core.max(latency),
-        (false, Pattern::Sequential) => core,
-        (false, Pattern::Random) => core.max(latency / machine.lines_in_flight),
-    };
-    if demand.smt_busy { alone / machine.smt_share } else { alone }
-}
-
 /// Rate of a task's progress, in bytes per second, when nothing is shared; a thread is serial, so
-/// times add up. `factor` says how much slower each node's memory answers.
-fn own_max(machine: &Machine, factor: &NodeVec<f64>, demand: &Demand) -> f64 {
-    let line = |(node, share): (usize, &f64)| {
-        let node = NodeId::from_idx(node);
-        share * line_time_ns(machine, demand, node, factor[node])
-    };
-    let moving: f64 =
-        demand.mix.iter().enumerate().filter(|(_, share)| **share > 0.0).map(line).sum();
+/// times add up. `line_ns` are the times of a line, by node.
+fn own_max(line_ns: impl Iterator<Item = f64>, demand: &Demand) -> f64 {
+    let shares = demand.mix.iter().zip(line_ns).filter(|(share, _)| **share > 0.0);
+    let moving: f64 = shares.map(|(share, line_ns)| share * line_ns).sum();
     CACHE_LINE_BYTES as f64 * 1e9 / (moving + demand.think_ns)
 }
 
@@ -276,33 +280,18 @@ impl World {
             self.keep_rates();
             return;
         }
-        let machine = std::sync::Arc::clone(&self.machine);
-        let bandwidth = &mut self.bandwidth;
-        bandwidth.find_capacities(&machine);
-        bandwidth.fluid.reset(&bandwidth.capacities);
-        bandwidth.own_max.clear();
-        for idx in 0..bandwidth.demands.len() {
-            let demand = std::mem::replace(&mut bandwidth.demands[idx], Demand::empty());
-            let from = machine.node_of(demand.cpu);
-            let own = own_max(&machine, &bandwidth.idle, &demand);
-            bandwidth.collect_uses(&machine.routes, from, &demand);
-            bandwidth.fluid.add_stream(own, weight(&machine, &demand), &bandwidth.uses);
-            bandwidth.own_max.push(own);
-            bandwidth.demands[idx] = demand;
-        }
-        bandwidth.fluid.solve();
-        bandwidth.find_load_factors();
-        for idx in 0..self.bandwidth.demands.len() {
+        let demands = std::mem::take(&mut self.bandwidth.demands);
+        self.bandwidth.solve(&self.machine, &demands);
+        for (idx, demand) in demands.iter().enumerate() {
             let stream = StreamIdx(idx as u32);
             let solved = Solved {
                 own_max: self.bandwidth.own_max[idx],
                 rate: self.bandwidth.fluid.rate(stream),
                 limit: self.bandwidth.fluid.limit(stream),
             };
-            let demand = std::mem::replace(&mut self.bandwidth.demands[idx], Demand::empty());
-            self.set_rates(&demand, &solved);
-            self.bandwidth.demands[idx] = demand;
+            self.set_rates(demand, &solved);
         }
+        self.bandwidth.demands = demands;
     }
 
     /// Sums what is being cleared and copied under each last-level cache.
@@ -338,12 +327,8 @@ impl World {
             return;
         }
         let Some(demand) = self.demand(task, cpu) else { return };
-        let machine = std::sync::Arc::clone(&self.machine);
-        let bandwidth = &mut self.bandwidth;
-        let own_max = own_max(&machine, &bandwidth.idle, &demand);
-        bandwidth.collect_uses(&machine.routes, machine.node_of(cpu), &demand);
-        let rate = bandwidth.fluid.fair_rate(own_max, weight(&machine, &demand), &bandwidth.uses);
-        let tightest = bandwidth.tightest();
+        let (own_max, rate) = self.bandwidth.fair_rate(&self.machine, &demand);
+        let tightest = self.bandwidth.tightest();
         self.set_rates(&demand, &Solved { own_max, rate, limit: tightest });
         self.bandwidth.spare.push(demand);
     }
@@ -366,11 +351,8 @@ impl World {
             return *rate;
         }
         let demand = self.moving(task, cpu, from, to, page_bytes(1));
-        let machine = std::sync::Arc::clone(&self.machine);
         let bandwidth = &mut self.bandwidth;
-        let own = own_max(&machine, &bandwidth.idle, &demand);
-        bandwidth.collect_uses(&machine.routes, machine.node_of(cpu), &demand);
-        let rate = bandwidth.fluid.fair_rate(own, weight(&machine, &demand), &bandwidth.uses);
+        let (_, rate) = bandwidth.fair_rate(&self.machine, &demand);
         bandwidth.spare.push(demand);
         if bandwidth.moved.len() <= slot {
             bandwidth.moved.resize(slot + 1, (0, 0.0));
@@ -381,46 +363,45 @@ impl World {
 
     fn set_rates(&mut self, demand: &Demand, solved: &Solved) {
         self.record_lines(demand.task, demand.cpu);
-        let machine = &self.machine;
-        let factors = &self.bandwidth.load_factor;
-        let from = machine.node_of(demand.cpu);
+        let Bandwidth { paths, controllers, load_factor: factors, .. } = &self.bandwidth;
+        let from = self.machine.node_of(demand.cpu);
         let limit = match solved.limit {
             Limit::Resource(id) => Some(id),
             Limit::OwnMaximum => None,
         };
-        let on_limit = |node: NodeId| {
-            let route = &machine.routes[(from, node)];
-            let crossing = route.iter().filter(|one| Some(ResourceId(one.resource)) == limit);
-            crossing.map(|one| one.cost).sum::<f64>()
-        };
-        let extra = (line_ns(solved.rate) - line_ns(solved.own_max)).max(0.0);
-        let share = |(node, share): (usize, &f64)| share * on_limit(NodeId::from_idx(node));
-        let crossing: f64 = demand.mix.iter().enumerate().map(share).sum();
         let thread = &mut self.threads[demand.task];
         let kind = thread.activity.kind();
         let rates = &mut thread.rates;
-        for node in self.machine.nodes.ids() {
-            let idle = line_time_ns(machine, demand, node, 1.0);
+        let idle_ns = paths.idle_ns(from, demand);
+        rates.idle_ns.copy_from_slice(idle_ns);
+        match limit {
             // A task that is held back by a resource waits there; another one by the load.
-            let factor = if limit.is_some() { 1.0 } else { factors[node] };
-            rates.idle_ns[node.idx()] = idle;
-            rates.latency_ns[node.idx()] = machine.idle_latency_ns[(from, node)] * factor;
-            rates.waits_for[node.idx()] = match limit {
-                Some(id) => Some(id.0),
-                None => self.bandwidth.controllers[node].map(|controller| controller as u16),
-            };
-            rates.queue_ns[node.idx()] = match limit {
-                None => line_time_ns(machine, demand, node, factor) - idle,
-                Some(_) if crossing > 0.0 => extra * on_limit(node) / crossing,
-                Some(_) => extra,
-            };
+            Some(id) => {
+                let extra = (line_ns(solved.rate) - line_ns(solved.own_max)).max(0.0);
+                let costs = paths.costs(id.idx(), from);
+                let crossing: f64 =
+                    demand.mix.iter().zip(costs).map(|(share, cost)| share * cost).sum();
+                rates.latency_ns.copy_from_slice(paths.latency_ns(from));
+                rates.waits_for.fill(Some(id.0));
+                for (queue_ns, cost) in rates.queue_ns.iter_mut().zip(costs) {
+                    *queue_ns = if crossing > 0.0 { extra * cost / crossing } else { extra };
+                }
+                rates.utilisation = self.bandwidth.fluid.utilisation(id);
+                rates.bytes_per_s = solved.rate;
+            }
+            None => {
+                let latencies = paths.latency_ns(from).iter().zip(factors);
+                let loaded = latencies.map(|(idle, factor)| idle * factor);
+                rates.latency_ns.iter_mut().zip(loaded).for_each(|(ns, loaded)| *ns = loaded);
+                rates.waits_for.copy_from_slice(&controllers.0);
+                let loaded = || paths.loaded_ns(from, demand, factors);
+                let queues = rates.queue_ns.iter_mut().zip(loaded()).zip(idle_ns);
+                queues.for_each(|((queue_ns, loaded), idle)| *queue_ns = loaded - idle);
+                rates.utilisation = 0.0;
+                rates.bytes_per_s = own_max(loaded(), demand);
+            }
         }
-        rates.lines_in_flight = if demand.dependent { 1.0 } else { machine.lines_in_flight };
-        rates.utilisation = limit.map_or(0.0, |id| self.bandwidth.fluid.utilisation(id));
-        rates.bytes_per_s = match limit {
-            None => own_max(machine, factors, demand),
-            Some(_) => solved.rate,
-        };
+        rates.lines_in_flight = if demand.dependent { 1.0 } else { self.machine.lines_in_flight };
         rates.epoch = self.epoch.nr;
         rates.key = (demand.cpu, kind);
     }

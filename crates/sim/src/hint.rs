@@ -1,4 +1,4 @@
-//! Hint faults and what follows from them: migrations, waiting for them, TLB shootdowns, scans.
+//! Hint faults and what follows from them: migrations, waiting for them, scans.
 
 use std::ops::Range;
 
@@ -239,29 +239,6 @@ impl World {
         self.design.migration_done(&mut cx!(self, now), &migration);
     }
 
-    /// A TLB shootdown of everyone who runs the space: the initiator's cost; targets pay theirs when
-    /// they run next.
-    pub(crate) fn tlb_flush(&mut self, mm: MmId, cpu: CpuId) -> Nanos {
-        let home = self.machine.node_of(cpu);
-        let costs = &self.machine.costs;
-        let mut total = costs.tlb_flush;
-        for other in self.machine.cpus.ids().filter(|other| *other != cpu) {
-            let runs =
-                self.sched.current(other).is_some_and(|task| self.tasks[task].mm == Some(mm));
-            if !runs {
-                continue;
-            }
-            let node = self.machine.node_of(other);
-            total += match self.machine.distances[(home, node)] {
-                _ if node == home => costs.tlb_flush_same_node,
-                0..=20 => costs.tlb_flush_one_hop,
-                _ => costs.tlb_flush_far,
-            };
-            self.cpus[other].stolen += costs.tlb_flush_target;
-        }
-        total
-    }
-
     /// Walks page tables as the design asked, and goes on as long as it asks for more, at the cost
     /// of `task`.
     pub(crate) fn scan(&mut self, task: TaskId, cpu: CpuId, plan: &ScanPlan) {
@@ -285,10 +262,6 @@ impl World {
         self.charge(task, cpu, took, |time| &mut time.scan);
         let now = self.cpus[cpu].clock;
         self.design.scan_done(&mut cx!(self, now), task, &outcome, took)
-    }
-
-    fn tlb_flushes(&mut self, mm: MmId, cpu: CpuId, nr: u64) -> Nanos {
-        (0..nr).map(|_| self.tlb_flush(mm, cpu)).sum()
     }
 
     /// Page ranges of folios under migration that touch `pages`, ascending.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use base::math::round_to_u64;
 use base::{CpuId, Nanos, NodeId, TaskId};
 use des::WaitingShape;
 use hdrhistogram::Histogram;
@@ -132,14 +133,16 @@ impl Recorder {
         let mut owed = 0.0;
         for (mass, wait) in self.shape.points(wait_ns, utilisation) {
             let exact = mass * count as f64 + owed;
-            let nr = (exact.round_ties_even() as u64).min(left);
+            let nr = round_to_u64(exact).min(left);
             owed = exact - nr as f64;
             left -= nr;
-            let value = ((idle_ns + wait).round_ties_even() as u64).clamp(1, LONGEST_NS);
+            let value = round_to_u64(idle_ns + wait).clamp(1, LONGEST_NS);
             histogram.saturating_record_n(value, nr);
         }
-        let value = ((idle_ns + wait_ns).round_ties_even() as u64).clamp(1, LONGEST_NS);
-        histogram.saturating_record_n(value, left);
+        if left > 0 {
+            let value = round_to_u64(idle_ns + wait_ns).clamp(1, LONGEST_NS);
+            histogram.saturating_record_n(value, left);
+        }
     }
 
     fn into_latency(self) -> Vec<Latency> {

@@ -18,6 +18,7 @@ use trace::{Convergence, Step};
 use crate::bandwidth::Bandwidth;
 use crate::event::Event;
 use crate::fault::FirstTouches;
+use crate::flush::Runners;
 use crate::history::Decisions;
 use crate::pressure::{Pressure, Yardsticks};
 use crate::record::Recorder;
@@ -64,6 +65,7 @@ pub(crate) struct World {
     /// What blocks are gathered in; `None` while one is replayed.
     pub(crate) gathered: Option<Box<Gathered>>,
     pub(crate) touches: FirstTouches,
+    pub(crate) runners: Runners,
     /// Living threads of the workload.
     pub(crate) nr_alive: usize,
     pub(crate) ended: Option<Nanos>,
@@ -218,6 +220,7 @@ impl World {
             groups: workload.groups.clone(),
             gathered: None,
             touches: FirstTouches::default(),
+            runners: Runners::default(),
             nr_alive: 0,
             ended: None,
             outcome: Outcome::Finished,
