@@ -73,6 +73,8 @@ pub(crate) fn run(tables: &[Table], options: &Options, observer: &dyn Observer) 
             due.extend(runs_of(table, idx, cell, options.full));
         }
     }
+    // The longest first: one that began last would run alone at the end.
+    due.sort_by(|a, b| effort(tables, b).total_cmp(&effort(tables, a)));
     let (runs, run_of) = distinct(&due);
     let results = jobs::map(
         options.jobs,
@@ -97,6 +99,14 @@ pub(crate) fn run(tables: &[Table], options: &Options, observer: &dyn Observer) 
         .enumerate()
         .flat_map(|(idx, (table, plan))| plan.judge(table, &|cell| values.get(&(idx, cell))));
     rows.collect()
+}
+
+/// How long a run will likely take: by the time that was published for it, and the number of CPUs; 0 where
+/// none was published.
+fn effort(tables: &[Table], due: &Due<'_>) -> f64 {
+    let rows = tables[due.table].cells[due.cell].rows.iter();
+    let times = rows.filter(|row| row.metric == Metric::Elapsed).map(|row| row.published);
+    times.fold(0.0, f64::max) * due.machine.cpus.len() as f64
 }
 
 /// Each run once, and for everything that is due which of them it is.

@@ -102,6 +102,24 @@ fn a_run_that_tables_have_in_common_is_done_once() {
 }
 
 #[test]
+fn what_ran_longest_on_most_cpus_is_begun_first() {
+    struct Order(std::sync::Mutex<Vec<String>>);
+    impl Observer for Order {
+        fn finished(&self, what: &str, _took: std::time::Duration) {
+            self.0.lock().unwrap().push(what.to_owned());
+        }
+    }
+    let order = Order(std::sync::Mutex::default());
+    let rows = run(&tables(), &Options { jobs: 1, ..options("m-sri2/numa02") }, &order);
+    let began = order.0.into_inner().unwrap();
+    let first = |program: &str| began.iter().position(|run| run.contains(program)).unwrap();
+    // 64 s, 53 s and 35 s on the same CPUs.
+    let places = ["/numa02_INV ", "/numa02 ", "/numa02_HARD "].map(first);
+    assert!(places.is_sorted(), "{began:?}");
+    assert!(rows[0].id.starts_with("m-sri2/numa02/"), "rows keep the order of the table");
+}
+
+#[test]
 fn jobs_do_not_change_rows() {
     let tables = tables();
     let rows = |jobs| run(&tables, &Options { jobs, ..options("m-sri2/numa02") }, &());
