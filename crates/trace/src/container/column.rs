@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 use parquet::basic::Encoding;
-use parquet::column::page::{Page as Stored, PageReader};
+use parquet::column::page::{Page as Stored, PageMetadata, PageReader};
 use parquet::column::reader::{ColumnReaderImpl, get_column_reader, get_typed_column_reader};
 use parquet::data_type::Int32Type;
 use parquet::errors::ParquetError;
@@ -242,7 +242,8 @@ impl Place<'_> {
 
     /// The library's reader behind the first `decoded` values.
     fn library(&self, decoded: usize) -> Result<Library, String> {
-        let reader = get_column_reader(Arc::clone(&self.descriptor), Box::new(self.pages()?));
+        let pages = Box::new(IntegerPages(self.pages()?));
+        let reader = get_column_reader(Arc::clone(&self.descriptor), pages);
         let mut reader = get_typed_column_reader(reader);
         let skipped = reader.skip_records(decoded).map_err(|e| e.to_string())?;
         if skipped < decoded {
@@ -253,6 +254,42 @@ impl Place<'_> {
 
     fn missing(&self, decoded: usize) -> String {
         format!("{} values are missing", self.rows - decoded)
+    }
+}
+
+/// Pages in encodings that are made for integers, all that a column may be left to the library with: its
+/// decoder of split bytes panics where a damaged page is too short.
+struct IntegerPages(SerializedPageReader<Window>);
+
+impl PageReader for IntegerPages {
+    fn get_next_page(&mut self) -> Result<Option<Stored>, ParquetError> {
+        let page = self.0.get_next_page()?;
+        match page.as_ref().map(Stored::encoding) {
+            None
+            | Some(
+                Encoding::PLAIN
+                | Encoding::PLAIN_DICTIONARY
+                | Encoding::RLE_DICTIONARY
+                | Encoding::DELTA_BINARY_PACKED,
+            ) => Ok(page),
+            Some(other) => Err(ParquetError::General(format!("integers encoded as {other}"))),
+        }
+    }
+
+    fn peek_next_page(&mut self) -> Result<Option<PageMetadata>, ParquetError> {
+        self.0.peek_next_page()
+    }
+
+    fn skip_next_page(&mut self) -> Result<(), ParquetError> {
+        self.0.skip_next_page()
+    }
+}
+
+impl Iterator for IntegerPages {
+    type Item = Result<Stored, ParquetError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.get_next_page().transpose()
     }
 }
 

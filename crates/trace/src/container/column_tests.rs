@@ -365,6 +365,20 @@ fn indexes_agree<T: Narrow + std::fmt::Debug>(
 }
 
 #[test]
+fn encodings_not_made_for_integers_are_refused() {
+    let read_as = |encoding| {
+        let properties = WriterProperties::builder()
+            .set_dictionary_enabled(false)
+            .set_encoding(encoding)
+            .build();
+        write(&[7, 8, 9], properties).ours::<u32>(&[3])
+    };
+    assert_eq!(read_as(Encoding::PLAIN), Ok(vec![7, 8, 9]));
+    let refused = read_as(Encoding::BYTE_STREAM_SPLIT).expect_err("the library panics on damage");
+    assert!(refused.contains("BYTE_STREAM_SPLIT"), "{refused}");
+}
+
+#[test]
 fn blocks_that_hold_nothing_are_refused() {
     // Block length (two bytes) and miniblocks; then three values, the first, and a block.
     for (head, is_sound) in [([128, 1, 1], true), ([128, 0, 1], false), ([128, 1, 0], false)] {
