@@ -47,5 +47,6 @@ mod views;
 pub use balance::{Permit, PermitFn};
 pub use domain::Level;
 pub use knobs::{FairPolicy, ImbNumaNr, NICE_0_WEIGHT, SchedKnobs, weight_of_nice};
+pub use noise::SeekIdle;
 pub use place::Sync;
 pub use sched::{Leave, Picked, Sched, SchedError, TaskMove, TaskState};

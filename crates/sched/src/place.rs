@@ -1,36 +1,87 @@
 //! Placement: which CPU a forked or woken task goes to.
 
-use base::{CpuId, Rng, TaskId};
+use base::{CpuId, NodeId, Rng, TaskId};
 use topology::Cpu;
 
 use crate::domain::Level;
+use crate::knobs::ImbNumaNr;
 use crate::sched::Sched;
 
+/// A node may have this much of the idlest other node's load, in percent, before a child leaves its
+/// parent's: half of what the `imbalance_pct` of NUMA levels, 125, is above 100.
+const FORK_MARGIN_PCT: u64 = 112;
+
 impl Sched {
-    /// The CPU for a forked (or exec'ing) task: the idlest group top-down: node, last-level cache,
-    /// core, CPU, each with the fewest runnable tasks per CPU, ties at random. Nodes beyond
-    /// `reclaim_distance` of the parent's are left out unless affinity demands them. A full load
-    /// gives each node its share of the threads, a half load half of it. Enqueue the task before
-    /// the next one is placed.
+    /// The CPU for a program that starts: the idlest group top-down: node, last-level cache, core,
+    /// CPU, each with the fewest runnable tasks per CPU, ties at random, since where the shell ran
+    /// that starts it is luck. Nodes beyond `reclaim_distance` of `near` are left out unless affinity
+    /// demands them. Enqueue the task before the next one is placed.
+    pub fn select_cpu_exec(&self, task: TaskId, near: CpuId, rng: &mut Rng) -> CpuId {
+        let cpus = self.within_reach(task, near);
+        let cpus = self.idlest_group(cpus, |cpu| u32::from(cpu.node.0), rng);
+        self.idlest_of_node(cpus, rng).unwrap_or(near)
+    }
+
+    /// The CPU for a forked task: as for a program that starts, but the node follows from the
+    /// parent's, which the parent still runs on ([`Sched::fork_node`]). A full load gives each node its
+    /// share of the threads, a half load half of it. Enqueue the task before the next one is placed.
     pub fn select_cpu_fork(&self, task: TaskId, parent_cpu: CpuId, rng: &mut Rng) -> CpuId {
         let home = self.cpus[parent_cpu].node;
+        let mut cpus = self.within_reach(task, parent_cpu);
+        let node = if self.stays_home(task, parent_cpu) {
+            Some(home)
+        } else {
+            self.fork_node(&cpus, home)
+        };
+        cpus.retain(|cpu| Some(self.cpus[*cpu].node) == node);
+        self.idlest_of_node(cpus, rng).unwrap_or(parent_cpu)
+    }
+
+    /// Where `task` may run, without nodes beyond `reclaim_distance` of `near` if others are left.
+    fn within_reach(&self, task: TaskId, near: CpuId) -> Vec<CpuId> {
+        let home = self.cpus[near].node;
         let allowed: Vec<CpuId> = self.tasks.affinity[task].iter().collect();
-        let near = |cpu: &CpuId| {
+        let reaches = |cpu: &CpuId| {
             let node = self.cpus[*cpu].node;
             node == home || self.distances[(home, node)] <= self.knobs.reclaim_distance
         };
-        let mut cpus: Vec<CpuId> = allowed.iter().copied().filter(near).collect();
-        if cpus.is_empty() {
-            cpus = allowed;
-        }
-        if self.stays_home(task, parent_cpu) {
-            cpus.retain(|cpu| self.cpus[*cpu].node == home);
-        } else {
-            cpus = self.idlest_group(cpus, |cpu| u32::from(cpu.node.0), rng);
-        }
+        let reached: Vec<CpuId> = allowed.iter().copied().filter(reaches).collect();
+        if reached.is_empty() { allowed } else { reached }
+    }
+
+    /// The node of `cpus` for a child of a task that runs on `home` (`find_idlest_group` at NUMA
+    /// levels): the one with the fewest runnable tasks per CPU, among equals the first after `home`
+    /// in the order of numbers; but `home` unless it is clearly busier. Up to 5.17 that is by half of
+    /// the level's `imbalance_pct` of 125; later any difference (there in idle CPUs) decides.
+    fn fork_node(&self, cpus: &[CpuId], home: NodeId) -> Option<NodeId> {
+        let nr_nodes = self.node_cpus.len();
+        // Tasks and CPUs; cross-multiplied, so that no quotient is rounded.
+        let load_of = |node: NodeId| {
+            let on_node = cpus.iter().filter(|cpu| self.cpus[**cpu].node == node);
+            on_node.fold((0, 0), |(nr, len), cpu| (nr + u64::from(self.nr_running[*cpu]), len + 1))
+        };
+        let others = (1..nr_nodes).map(|step| NodeId::from_idx((home.idx() + step) % nr_nodes));
+        let others = others.map(|node| (node, load_of(node))).filter(|(_, (_, len))| *len > 0);
+        let idlest = others.reduce(|best, other| {
+            let ((nr, len), (best_nr, best_len)) = (other.1, best.1);
+            if nr * best_len < best_nr * len { other } else { best }
+        });
+        let (home_nr, home_len) = load_of(home);
+        let Some((node, (nr, len))) = idlest else { return (home_len > 0).then_some(home) };
+        let (home_load, least) = (home_nr * len, nr * home_len);
+        let stays = home_len > 0
+            && match self.knobs.imb_numa_nr {
+                ImbNumaNr::Fixed(_) => 100 * home_load < FORK_MARGIN_PCT * least,
+                ImbNumaNr::Derived => home_load <= least,
+            };
+        Some(if stays { home } else { node })
+    }
+
+    /// The idlest CPU of the idlest core of the idlest cache of a node's `cpus`.
+    fn idlest_of_node(&self, mut cpus: Vec<CpuId>, rng: &mut Rng) -> Option<CpuId> {
         cpus = self.idlest_group(cpus, |cpu| u32::from(cpu.llc), rng);
         cpus = self.idlest_group(cpus, |cpu| u32::from(cpu.core), rng);
-        self.idlest_cpu(&cpus, rng).unwrap_or(parent_cpu)
+        self.idlest_cpu(&cpus, rng)
     }
 
     /// The CPU for a waking task. `waker_cpu` is where the wake-up happens (the task's own CPU
@@ -137,7 +188,7 @@ impl Sched {
 
     /// The target if it idles, else the previous CPU if it idles in the same cache, else an idle
     /// core, else an idle CPU of the cache (from the target upwards, wrapping), else the target.
-    fn idle_sibling(&self, task: TaskId, prev: CpuId, target: CpuId) -> CpuId {
+    pub(crate) fn idle_sibling(&self, task: TaskId, prev: CpuId, target: CpuId) -> CpuId {
         if self.is_idle(target) {
             return target;
         }

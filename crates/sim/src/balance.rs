@@ -4,7 +4,7 @@ use base::{CpuId, Nanos, TaskId, Vm};
 use des::Phase;
 use designs::Cx;
 use results::MoveReason;
-use sched::{TaskMove, TaskState};
+use sched::{SeekIdle, TaskMove, TaskState};
 
 use crate::event::Event;
 use crate::history::Moved;
@@ -145,7 +145,8 @@ impl World {
     /// decisions behind it, is what decides published rows.
     pub(crate) fn daemon_event(&mut self, now: Nanos) {
         self.vmstat[Vm::sim_daemon_wakeups] += 1;
-        if let Some((task, to)) = self.sched.noise_swap(&mut self.rng.daemon) {
+        let seek = if self.machine.daemons.seek_idle { SeekIdle::InCache } else { SeekIdle::Never };
+        if let Some((task, to)) = self.sched.noise_swap(seek, &mut self.rng.daemon) {
             let from = self.sched.cpu_of(task);
             let other = self.sched.current(to);
             self.record_lines(task, from);
@@ -165,7 +166,7 @@ impl World {
         if let Some(daemon) = self.daemon.filter(|daemon| {
             matches!(self.sched.state(*daemon), TaskState::New | TaskState::Blocked)
         }) {
-            let cpu = self.sched.daemon_cpu(daemon, &mut self.rng.daemon);
+            let cpu = self.sched.daemon_cpu(daemon, seek, &mut self.rng.daemon);
             self.tasks[daemon].alive = true;
             self.threads[daemon].wait = None;
             self.threads[daemon].activity = Activity::Busy(self.machine.daemons.run);

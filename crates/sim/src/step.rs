@@ -499,7 +499,11 @@ impl World {
                 self.sched.node_cpus(node).iter().copied().filter(|cpu| allowed.contains(*cpu));
             cpus.min_by_key(|cpu| (self.sched.nr_running(*cpu), *cpu))
         });
-        on_node.unwrap_or_else(|| self.sched.select_cpu_fork(task, near, &mut self.rng.fork))
+        let rng = &mut self.rng.fork;
+        on_node.unwrap_or_else(|| match parent {
+            Some(_) => self.sched.select_cpu_fork(task, near, rng),
+            None => self.sched.select_cpu_exec(task, near, rng),
+        })
     }
 
     fn exit(&mut self, task: TaskId, cpu: CpuId) {

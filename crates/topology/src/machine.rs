@@ -515,6 +515,9 @@ config! {
         /// How long one runs.
         #[check(positive)]
         pub run: Nanos = Nanos::from_ms(1),
+        /// Whether one that wakes up on a busy CPU goes to an idle one of the same last-level cache, as
+        /// the kernel's wake-up does where there is one; then it displaces nobody.
+        pub seek_idle: bool = true,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use base::{CpuMask, CpuVec, Nanos, NodeVec, Pages};
+use base::{CpuMask, CpuVec, NodeVec, Pages};
 
 use crate::machine::{
     Caches, Costs, Daemons, Kernel, LoadedLatency, Machine, Matrix, Node, Zone, ZoneKind,
@@ -31,7 +31,7 @@ pub(crate) fn machine_of_zones(zones: Vec<Vec<Zone>>) -> Machine {
         costs: Costs::default(),
         devices: Vec::new(),
         kernel: Kernel::default(),
-        daemons: Daemons { wakeups_per_s: 0.0, run: Nanos::from_ms(1) },
+        daemons: Daemons::default(),
     }
 }
 

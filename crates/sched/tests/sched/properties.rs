@@ -3,7 +3,7 @@
 use crate::rig::{Rig, machine};
 use base::{CpuId, CpuMask, Nanos, TaskId};
 use proptest::prelude::*;
-use sched::{FairPolicy, Leave, Permit, Sched, SchedKnobs, Sync, TaskState};
+use sched::{FairPolicy, Leave, Permit, Sched, SchedKnobs, SeekIdle, Sync, TaskState};
 
 fn policies() -> impl Strategy<Value = FairPolicy> {
     prop_oneof![Just(FairPolicy::Cfs), Just(FairPolicy::Eevdf)]
@@ -96,7 +96,7 @@ fn run_op(rig: &mut Rig, op: &Op) {
             }
         }
         Op::Noise => {
-            let found = rig.sched.noise_swap(&mut rig.rng);
+            let found = rig.sched.noise_swap(SeekIdle::InCache, &mut rig.rng);
             if let Some((task, to)) = found {
                 let from = rig.sched.cpu_of(task);
                 rig.sched.exchange(task, to, rig.now);

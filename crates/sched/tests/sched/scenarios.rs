@@ -2,7 +2,9 @@
 
 use crate::rig::{Rig, machine};
 use base::{CpuId, CpuMask, Nanos, NodeId, TaskId};
-use sched::{FairPolicy, ImbNumaNr, Leave, Permit, SchedError, SchedKnobs, Sync, TaskState};
+use sched::{
+    FairPolicy, ImbNumaNr, Leave, Permit, SchedError, SchedKnobs, SeekIdle, Sync, TaskState,
+};
 
 fn rig(nr_nodes: usize, cores: usize, threads: usize) -> Rig {
     Rig::new(machine(nr_nodes, cores, threads), SchedKnobs::default(), 1)
@@ -17,6 +19,9 @@ fn a_full_load_gives_each_cpu_one_thread() {
     for seed in 0..20 {
         let mut rig = Rig::new(machine(4, 12, 1), SchedKnobs::default(), seed);
         rig.fork(48);
+        // A fork leaves its own node only for one that is clearly less busy; the last task is pulled.
+        assert!(rig.node_counts().into_iter().all(|nr| (11..=13).contains(&nr)));
+        rig.run_for(100);
         assert_eq!(rig.node_counts(), [12; 4]);
         assert_eq!(busy_cpus(&rig), 48);
     }
@@ -50,14 +55,56 @@ fn a_parent_that_waits_leaves_each_child_a_cpu() {
     }
 }
 
+/// A program starts wherever nodes are idlest, which differs between seeds; its threads then go to
+/// the nodes after its own in turn, whatever the seed.
 #[test]
-fn the_order_of_threads_over_nodes_differs_between_seeds() {
+fn where_a_program_starts_is_drawn_and_where_its_threads_go_follows() {
     let places = |seed| {
         let mut rig = Rig::new(machine(4, 4, 1), SchedKnobs::default(), seed);
-        rig.fork(16).iter().map(|task| rig.sched.node_of(*task)).collect::<Vec<_>>()
+        let main = rig.add(1024, rig.all());
+        let cpu = rig.sched.select_cpu_exec(main, CpuId(0), &mut rig.rng);
+        rig.start(main, cpu);
+        let mut child = || {
+            let task = rig.add(1024, rig.all());
+            let cpu = rig.sched.select_cpu_fork(task, cpu, &mut rig.rng);
+            rig.start(task, cpu);
+            rig.sched.node_of(task).idx()
+        };
+        let children = [(); 6].map(|()| child());
+        (rig.sched.node_of(main).idx(), children)
     };
-    assert_ne!(places(1), places(2));
-    assert_eq!(places(3), places(3));
+    let starts: std::collections::BTreeSet<usize> = (0..30).map(|seed| places(seed).0).collect();
+    assert_eq!(starts.len(), 4, "any node");
+    for seed in 0..30 {
+        let (start, children) = places(seed);
+        // The others first; then all run one and the parent's is not clearly busier, so it keeps the
+        // fourth child.
+        assert_eq!(children.map(|node| (node + 4 - start) % 4), [1, 2, 3, 0, 1, 2]);
+    }
+}
+
+/// Two processes fork their threads, one after the other, as numa01 does on a machine of two nodes. The
+/// first main sleeps by then, so that its node is the less busy one: the first threads of
+/// both processes meet there, in every run.
+#[test]
+fn first_threads_of_two_processes_meet_on_a_node() {
+    for seed in 0..20 {
+        let mut rig = Rig::new(machine(2, 6, 2), SchedKnobs::default(), seed);
+        let fork = |rig: &mut Rig, parent: CpuId| {
+            let task = rig.add(1024, rig.all());
+            let cpu = rig.sched.select_cpu_fork(task, parent, &mut rig.rng);
+            rig.start(task, cpu);
+            task
+        };
+        let main = rig.start_on(CpuId(0));
+        let second_main = fork(&mut rig, CpuId(0));
+        assert_eq!(rig.sched.node_of(second_main), NodeId(1));
+        let first = [(); 12].map(|()| fork(&mut rig, CpuId(0)))[0];
+        rig.leave(main, Leave::Block);
+        let parent = rig.sched.cpu_of(second_main);
+        let second = fork(&mut rig, parent);
+        assert_eq!([first, second].map(|task| rig.sched.node_of(task)), [NodeId(0); 2]);
+    }
 }
 
 #[test]
@@ -338,7 +385,7 @@ fn a_daemon_preempts_runs_and_leaves_everybody_where_they_were() {
         let daemon = rig.add(1024, rig.all());
         rig.run_for(100);
         for _ in 0..20 {
-            let cpu = rig.sched.daemon_cpu(daemon, &mut rig.rng);
+            let cpu = rig.sched.daemon_cpu(daemon, SeekIdle::InCache, &mut rig.rng);
             rig.start(daemon, cpu);
             rig.demand[daemon] = rig.sched.run_time(daemon) + Nanos::from_us(500);
             for _ in 0..200 {
@@ -358,6 +405,28 @@ fn a_daemon_preempts_runs_and_leaves_everybody_where_they_were() {
     }
 }
 
+/// A daemon that finds an idle CPU in the cache where it wakes up displaces nobody.
+#[test]
+fn a_daemon_beside_an_idle_cpu_exchanges_nothing() {
+    let mut rig = rig(2, 2, 1);
+    for cpu in 0..3 {
+        rig.start_on(CpuId(cpu));
+    }
+    let (mut on_full, mut on_other) = (0, 0);
+    for _ in 0..200 {
+        let found = rig.sched.noise_swap(SeekIdle::InCache, &mut rig.rng);
+        on_full += u32::from(found.is_some_and(|(task, _)| rig.sched.node_of(task) == NodeId(0)));
+        on_other += u32::from(found.is_some_and(|(task, _)| rig.sched.node_of(task) == NodeId(1)));
+        let daemon = rig.add(1024, rig.all());
+        let cpu = rig.sched.daemon_cpu(daemon, SeekIdle::InCache, &mut rig.rng);
+        assert_ne!(cpu, CpuId(2), "CPU 3 is idle");
+    }
+    assert!(on_full > 0);
+    assert_eq!(on_other, 0);
+    let mut bound = (0..200).filter_map(|_| rig.sched.noise_swap(SeekIdle::Never, &mut rig.rng));
+    assert!(bound.any(|(task, _)| rig.sched.node_of(task) == NodeId(1)));
+}
+
 #[test]
 fn noise_exchanges_two_running_tasks() {
     let mut rig = rig(2, 2, 1);
@@ -368,7 +437,7 @@ fn noise_exchanges_two_running_tasks() {
     let mut nr_swaps = 0;
     for _ in 0..200 {
         let mut rng = rig.rng.clone();
-        let found = rig.sched.noise_swap(&mut rng);
+        let found = rig.sched.noise_swap(SeekIdle::InCache, &mut rng);
         rig.rng = rng;
         let Some((task, to)) = found else { continue };
         let from = rig.sched.cpu_of(task);

@@ -8,7 +8,7 @@ mod streams;
 
 use std::ops::Range;
 
-use base::{CpuId, CpuMask, CpuVec, MmId, Nanos, NodeId, NodeVec, Pages};
+use base::{CpuId, CpuMask, CpuVec, MmId, NodeId, NodeVec, Pages};
 use topology::{
     Caches, Costs, Cpu, Daemons, Kernel, LoadedLatency, Machine, Matrix, Node, Zone, ZoneKind,
 };
@@ -45,7 +45,7 @@ pub(super) fn machine(nr_nodes: usize, cpus_per_node: usize) -> Machine {
         costs: Costs::default(),
         devices: Vec::new(),
         kernel: Kernel::default(),
-        daemons: Daemons { wakeups_per_s: 0.0, run: Nanos::from_ms(1) },
+        daemons: Daemons::default(),
     }
 }
 
