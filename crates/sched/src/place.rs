@@ -23,7 +23,7 @@ impl Sched {
     }
 
     /// The CPU for a forked task: as for a program that starts, but the node follows from the
-    /// parent's, which the parent still runs on ([`Sched::fork_node`]). A full load gives each node its
+    /// parent's, which the parent still runs on (`fork_node`). A full load gives each node its
     /// share of the threads, a half load half of it. Enqueue the task before the next one is placed.
     pub fn select_cpu_fork(&self, task: TaskId, parent_cpu: CpuId, rng: &mut Rng) -> CpuId {
         let home = self.cpus[parent_cpu].node;
