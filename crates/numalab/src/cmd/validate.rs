@@ -48,8 +48,13 @@ pub(crate) fn validate(args: &Validate, ui: &Ui) -> Result<(), Error> {
 /// A filter that fits nothing would pass every time.
 fn nothing_matches(args: &Validate) -> Error {
     let suites = if args.suite.is_empty() { "all suites" } else { "these suites" };
+    let message = if args.filter.is_empty() {
+        format!("{suites} have no row")
+    } else {
+        format!("no row of {suites} matches `{}`", args.filter)
+    };
     Error::Usage {
-        message: format!("no row of {suites} matches `{}`", args.filter),
+        message,
         help: Some("ids are the first column of what `numalab validate` prints".to_owned()),
     }
 }

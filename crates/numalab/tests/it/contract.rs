@@ -155,6 +155,13 @@ fn validate_tells_every_run_where_stderr_is_no_terminal() {
 }
 
 #[test]
+fn validate_refuses_a_filter_that_fits_no_row() {
+    let ran = numalab(&root(), &["validate", "--suite", "kernel", "--filter", "no-such-row"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{}", ran.stderr);
+    assert!(ran.stderr.contains("no row of these suites matches `no-such-row`"), "{}", ran.stderr);
+}
+
+#[test]
 fn a_reader_that_goes_away_is_no_error() {
     let dir = small();
     let command = format!("{} counters | true", env!("CARGO_BIN_EXE_numalab"));
