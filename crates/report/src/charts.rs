@@ -147,7 +147,7 @@ pub(crate) fn percentiles(
         "encoding": with_channels(json!({
             "x": {"field": "nines", "type": "quantitative", "title": "percentile of accesses",
                 "scale": {"domain": [0.0, furthest], "nice": false},
-                "axis": {"values": (0..=furthest as u32).collect::<Vec<_>>(), "labelOverlap": true, "labelExpr":
+                "axis": {"values": (0..=furthest as u32).collect::<Vec<_>>(), "labelOverlap": true, "labelFlush": 40, "labelExpr":
                     "datum.value == 0 ? '0 %' : datum.value == 1 ? '90 %' : datum.value == 2 ? '99 %' : \
                      '99.' + slice('9999999999999999', 0, datum.value - 2) + ' %'"}},
             "y": latency_axis("latency_ns", "access latency", least, most),
@@ -245,7 +245,7 @@ pub(crate) fn time_split(
     let middle =
         json!({"field": "time_s", "type": "quantitative", "stack": "zero", "bandPosition": 0.5});
     let order = json!({"field": "order", "type": "quantitative"});
-    let rest = json!({"usermeta": {"legend_inset_px": 130, "legend_column_px": 185}, "layer": [
+    let rest = json!({"layer": [
         {"mark": {"type": "bar", "stroke": "#555", "strokeWidth": 0.5}, "encoding": {"y": y, "x": x, "order": order,
             "color": {"field": "part", "type": "nominal", "title": null, "scale": {"domain": domain, "range": range}, "sort": domain,
                 "legend": {"symbolType": "square", "symbolSize": 160, "symbolStrokeWidth": 0.5}},
@@ -291,10 +291,12 @@ pub(crate) fn tasks(
         return None;
     }
     let row = if names.len() > 24 { 12 } else { 22 };
+    // Slanted labels reach to the left of the plot, where a phone has little room.
+    let slant = json!({"expr": "width < 420 ? -90 : -30"});
     let rest = json!({
         "mark": {"type": "rect", "stroke": "#8884", "strokeWidth": 0.5},
         "encoding": {
-            "x": {"field": "design", "type": "nominal", "sort": designs, "title": null, "axis": {"labelAngle": -30, "labelOverlap": false}},
+            "x": {"field": "design", "type": "nominal", "sort": designs, "title": null, "axis": {"labelAngle": slant, "labelOverlap": false}},
             "y": {"field": "task", "type": "nominal", "sort": names, "title": null, "axis": {"labelOverlap": true}},
             "color": {"field": "local_pct", "type": "quantitative", "title": "local, %", "scale": {"scheme": "viridis", "domain": [0.0, 100.0]},
                 "legend": {"type": "gradient", "title": "local, %"}},
@@ -328,19 +330,45 @@ pub(crate) fn sweep(designs: &[String], cases: &[(Case, Vec<&SummaryRow>)]) -> F
                 "label": compact(e.mean)}));
         }
     }
-    let x = json!({"field": "case", "type": "nominal", "sort": order, "title": null, "axis": {"labelAngle": -30, "labelLimit": 240}});
-    let rest = json!({"layer": [
-        {"mark": {"type": "line", "point": true, "strokeWidth": 2}, "encoding": with_channels(json!({"x": x,
-            "y": {"field": "elapsed_s", "type": "quantitative", "title": "elapsed machine time, s"}}), by_design(designs))},
-        {"mark": {"type": "rule", "strokeWidth": 1.5}, "encoding": {"x": x, "y": {"field": "low", "type": "quantitative"},
-            "y2": {"field": "high"}, "color": {"field": "design", "type": "nominal", "scale": {"domain": designs}}}},
-    ]});
+    // Slanted labels reach to the left of the plot, where a phone has little room.
+    let limit = json!({"expr": "width < 420 ? 100 : 240"});
+    let x = json!({"field": "case", "type": "nominal", "sort": order, "title": null, "axis": {"labelAngle": -30, "labelLimit": limit}});
+    let y = json!({"field": "elapsed_s", "type": "quantitative", "title": "elapsed machine time, s", "scale": {"domainMin": 0.0}});
+    let low = json!({"field": "low", "type": "quantitative"});
+    let color = json!({"field": "design", "type": "nominal", "scale": {"domain": designs}});
+    let mut marks = json!({"mark": {"type": "line", "point": true, "strokeWidth": 2},
+        "encoding": with_channels(json!({"x": x, "y": y}), by_design(designs))});
+    let mut rules = json!({"mark": {"type": "rule", "strokeWidth": 1.5, "clip": true},
+        "encoding": {"x": x, "y": low, "y2": {"field": "high"}, "color": color}});
+    if !are_steps(cases) {
+        // A line from one program to another would say nothing; the designs stand side by side.
+        let symbol = json!({"field": "design", "type": "nominal", "title": null,
+            "legend": {"symbolSize": 70}, "scale": {"domain": designs}});
+        let offset = json!({"field": "design", "type": "nominal", "scale": {"domain": designs}});
+        marks = json!({"mark": {"type": "point", "filled": true, "size": 55}, "encoding":
+            {"x": x, "xOffset": offset, "y": y, "color": symbol, "shape": symbol}});
+        rules["encoding"]["xOffset"] = offset;
+    }
+    let rest = json!({"layer": [marks, rules]});
     Figure {
         id: "sweep".to_owned(),
         title: "Elapsed time over all cases".to_owned(),
         caption: "Mean over seeds with 95 % intervals.".to_owned(),
         spec: spec("Elapsed time of each design in each case", 320, data, rest),
     }
+}
+
+/// Whether the cases are steps of one quantity, so that a line between them means something.
+fn are_steps(cases: &[(Case, Vec<&SummaryRow>)]) -> bool {
+    let Some((first, _)) = cases.first() else { return false };
+    let varies = |axis: &&String| {
+        cases.iter().any(|(case, _)| case.axes.get(*axis) != first.axes.get(*axis))
+    };
+    let mut varying = first.axes.keys().filter(varies);
+    let (Some(axis), None) = (varying.next(), varying.next()) else { return false };
+    let is_number = |value: &String| value.starts_with(|letter: char| letter.is_ascii_digit());
+    !["machine", "workload"].contains(&axis.as_str())
+        && cases.iter().all(|(case, _)| case.axes.get(axis).is_some_and(is_number))
 }
 
 /// What tells a case from the others.
@@ -353,8 +381,19 @@ fn varying(case: &Case, cases: &[(Case, Vec<&SummaryRow>)]) -> String {
         words.push(case.machine.clone());
     }
     for (axis, value) in &case.axes {
-        let told = words.contains(value);
-        if !told && cases.iter().any(|(other, _)| other.axes.get(axis) != Some(value)) {
+        let differs = |(other, _): &(Case, Vec<&SummaryRow>)| other.axes.get(axis) != Some(value);
+        // A file is told by the name of what is in it, if no other file has the same.
+        let told = words.contains(value)
+            || match axis.as_str() {
+                "workload" => {
+                    cases.iter().filter(|it| differs(it)).all(|it| it.0.workload != case.workload)
+                }
+                "machine" => {
+                    cases.iter().filter(|it| differs(it)).all(|it| it.0.machine != case.machine)
+                }
+                _ => false,
+            };
+        if !told && cases.iter().any(differs) {
             words.push(format!("{axis} {value}"));
         }
     }

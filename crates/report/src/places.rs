@@ -70,7 +70,6 @@ fn heat_map(
     };
     let inner = if row_px < 14 { 0.05 } else { 0.12 };
     let rest = json!({
-        "usermeta": {"legend_column_px": 60},
         "mark": {"type": "rect"},
         "encoding": {
             "x": {"field": "from_s", "type": "quantitative", "title": "time, s", "axis": {"grid": false},

@@ -189,11 +189,13 @@ fn by_scope(id: &str, quantity: &Quantity, line: &Lines) -> Figure {
 }
 
 fn over_time(quantity: &Quantity, channels: Value) -> Value {
+    // Below 1 the SI prefixes would read `200m`.
+    let format = if quantity.most >= 1000.0 { "~s" } else { "~g" };
     let mut rest = json!({
         "mark": {"type": "line", "strokeWidth": 2, "clip": true},
         "encoding": {
             "x": {"field": "time_s", "type": "quantitative", "title": "time, s", "scale": {"domain": [0.0, quantity.end_s], "nice": false}},
-            "y": {"field": "value", "type": "quantitative", "title": quantity.axis, "axis": {"format": "~s"}},
+            "y": {"field": "value", "type": "quantitative", "title": quantity.axis, "axis": {"format": format}},
         },
     });
     if let (Some(encoding), Value::Object(channels)) = (rest["encoding"].as_object_mut(), channels)

@@ -20,19 +20,42 @@
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const theme = () => root.dataset.theme || (dark.matches ? "dark" : "light");
 
-  const config = (name, width, { legend_inset_px: inset = 40, legend_column_px: column = 160 } = {}) => {
+  const font = "system-ui, 'Segoe UI', 'Liberation Sans', Arial, sans-serif";
+  const pencil = document.createElement("canvas").getContext("2d");
+  pencil.font = `12px ${font}`;
+  const longest = 170;
+  const textWidth = (text) => Math.min(longest, pencil.measureText(text).width);
+
+  // The most columns in which a legend's names stand beside each other right of the y axis. Each
+  // column is as wide as its longest name, with a symbol and a gap.
+  const legendColumns = ({ encoding, layer, data }, width) => {
+    const { y, color } = encoding || layer[0].encoding;
+    const names = (color && color.scale && color.scale.domain) || [];
+    const labels = y && y.type === "nominal" ? new Set(data.values.map((row) => row[y.field])) : ["1,000 ms"];
+    const title = color && color.legend && color.legend.title ? 40 : 0;
+    const room = width - Math.max(...[...labels].map(textWidth)) - 20 - title;
+    const wide = (columns) => names.slice(0, columns).reduce((sum, _, column) =>
+      sum + 44 + Math.max(...names.filter((_, at) => at % columns === column).map(textWidth)), 0);
+    let columns = Math.max(1, names.length);
+    while (columns > 1 && wide(columns) > room) columns -= 1;
+    return columns;
+  };
+
+  const config = (name, width, columns) => {
     const ink = name === "dark" ? "#e9ecef" : "#16191d";
     const soft = name === "dark" ? "#a7b0ba" : "#555d66";
     const grid = name === "dark" ? "#30363c" : "#e3e6ea";
     return {
       background: name === "dark" ? "#14171a" : "#ffffff",
-      font: "system-ui, 'Segoe UI', 'Liberation Sans', Arial, sans-serif",
+      font,
       range: { category: palettes[name] },
       view: { stroke: null },
-      axis: { labelColor: ink, titleColor: soft, gridColor: grid, domainColor: soft, tickColor: soft, labelFontSize: 12, titleFontSize: 12, titleFontWeight: 500, labelLimit: 170, titlePadding: 8 },
+      axis: { labelColor: ink, titleColor: soft, gridColor: grid, domainColor: soft, tickColor: soft, labelFontSize: 12, titleFontSize: 12, titleFontWeight: 500, labelLimit: longest, titlePadding: 8 },
       axisX: { tickCount: Math.max(3, Math.floor(width / 95)) },
+      // Labels near the ends move inwards, where they are not cut off.
+      axisXQuantitative: { labelFlush: 16 },
       axisBand: { grid: false },
-      legend: { orient: "top", columns: Math.max(1, Math.floor((width - inset) / column)), labelColor: ink, titleColor: soft, labelFontSize: 12, labelLimit: 170, symbolSize: 500, symbolStrokeWidth: 2, title: null, gradientLength: Math.min(200, width / 2) },
+      legend: { orient: "top", columns, labelColor: ink, titleColor: soft, labelFontSize: 12, labelLimit: longest, symbolSize: 500, symbolStrokeWidth: 2, title: null, gradientLength: Math.min(200, width / 2) },
       text: { color: ink, fontSize: 12 },
       rule: { color: ink },
     };
@@ -59,7 +82,7 @@
   };
 
   const views = new Map();
-  const complete = (figure, width) => ({ ...figure.spec, config: config(theme(), width, figure.spec.usermeta) });
+  const complete = (figure, width) => ({ ...figure.spec, config: config(theme(), width, legendColumns(figure.spec, width)) });
   const draw = async (figure) => {
     const place = document.getElementById(figure.id);
     const spec = complete(figure, place.clientWidth || 600);

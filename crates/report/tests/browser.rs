@@ -36,7 +36,22 @@ fn chromium() -> Option<PathBuf> {
     places.find(|place| place.is_file())
 }
 
-/// Opens `page` in a window of `width`; `None` where no Chromium is installed.
+/// Narrowest window of Chromium without a screen.
+const NARROWEST_WINDOW: u32 = 500;
+
+/// A page that shows `report.html` at a width that no window has. What became of it is copied, without
+/// its scripts, to where the dump of this page shows it.
+fn framed(width: u32) -> String {
+    format!(
+        "<!doctype html><iframe src=report.html style='border:0;width:{width}px;height:2000px'></iframe><pre></pre>\
+         <script>setInterval(() => {{ const page = document.querySelector('iframe').contentDocument.documentElement; \
+         if (!page.dataset.drawn) return; const copy = page.cloneNode(true); \
+         copy.querySelectorAll('script').forEach((script) => script.remove()); \
+         document.querySelector('pre').textContent = copy.outerHTML; }}, 500);</script>"
+    )
+}
+
+/// Opens `page` at `width`; `None` where no Chromium is installed.
 fn open(page: &str, width: u32) -> Option<Seen> {
     let Some(browser) = chromium() else {
         // Straight to stderr: the test harness hides what a passing test prints.
@@ -47,6 +62,10 @@ fn open(page: &str, width: u32) -> Option<Seen> {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let file = dir.path().join("report.html");
     results::write_file(&file, page.as_bytes()).expect("the page fits on the disk");
+    let shown = if width < NARROWEST_WINDOW { dir.path().join("frame.html") } else { file };
+    if width < NARROWEST_WINDOW {
+        results::write_file(&shown, framed(width).as_bytes()).expect("so does a frame");
+    }
     let output = Command::new(browser)
         .args([
             "--headless",
@@ -59,7 +78,8 @@ fn open(page: &str, width: u32) -> Option<Seen> {
         .args(["--enable-logging=stderr", "--v=0", "--virtual-time-budget=30000", "--dump-dom"])
         .arg(format!("--window-size={width},2000"))
         .arg(format!("--user-data-dir={}", dir.path().join("profile").display()))
-        .arg(format!("file://{}", file.display()))
+        .arg("--allow-file-access-from-files")
+        .arg(format!("file://{}", shown.display()))
         .output()
         .expect("Chromium starts");
     Some(Seen {
@@ -137,6 +157,48 @@ fn heat_maps_of_many_threads_fit_a_phone() {
         }
         assert!(counts("data-memory-0-1")[0] > 8 && counts("data-memory-0-1")[1] == 4);
         assert_eq!(counts("data-decisions-0-1")[1], 1);
+    }
+}
+
+/// Eleven designs with long names in two programs.
+fn many_designs() -> results::Comparison {
+    let mut comparison = results::sample::comparison();
+    comparison.cells.retain(|run| run.seed < 3);
+    let cells = std::mem::take(&mut comparison.cells);
+    for program in ["numa01_THREAD_ALLOC", "numa02"] {
+        for (place, run) in (0..11).flat_map(|place| cells.iter().map(move |run| (place, run))) {
+            if run.design == "first-touch" {
+                let mut run = run.clone();
+                if place > 0 {
+                    run.design = format!("numa-balancing-{place}.13");
+                }
+                run.workload = program.to_owned();
+                run.axes.insert("workload".to_owned(), program.to_lowercase().replace('_', "-"));
+                comparison.cells.push(run);
+            }
+        }
+    }
+    comparison
+}
+
+#[test]
+fn many_long_names_are_read_in_full() {
+    let page = report::html::report(&many_designs(), None).unwrap();
+    // Texts that a chart cuts off are noted once all charts are drawn.
+    let measure = "<script>setInterval(() => { const cut = []; let seen = 0; \
+                   for (const svg of document.querySelectorAll('.chart svg')) { const box = svg.getBoundingClientRect(); \
+                   for (const text of svg.querySelectorAll('text')) { if (text.getAttribute('opacity') === '0') continue; \
+                   const at = text.getBoundingClientRect(); seen += 1; \
+                   if (at.right > box.right + 1 || at.left < box.left - 1) cut.push(svg.closest('.chart').id + ' ' + text.textContent); } } \
+                   document.documentElement.dataset.width = innerWidth; document.documentElement.dataset.cut = cut.join('; '); document.documentElement.dataset.seen = seen; }, 50);</script></body>";
+    let end = page.rfind("</body>").expect("a page ends");
+    let page = format!("{}{measure}", &page[..end]);
+    for width in [1280, 390] {
+        let Some(seen) = open(&page, width) else { return };
+        assert_eq!(seen.attribute("data-problems"), "");
+        assert_eq!(seen.attribute("data-width"), width.to_string());
+        assert!(seen.attribute("data-seen").parse::<usize>().unwrap() > 1000);
+        assert_eq!(seen.attribute("data-cut"), "", "at {width}");
     }
 }
 
