@@ -241,24 +241,26 @@ fn summary_table(rows: &[&SummaryRow], baseline: &str) -> Table {
         };
         Line::of([
             name,
-            interval(row.elapsed_s, decimals(row.elapsed_s.mean, 4)),
-            interval(row.speedup, 3),
-            interval(row.local_access_pct, 1),
+            interval(row, row.elapsed_s, decimals(row.elapsed_s.mean, 4)),
+            interval(row, row.speedup, 3),
+            interval(row, row.local_access_pct, 1),
             compact_interval(row.pages_migrated),
             compact_interval(row.hint_faults),
-            interval(row.system_pct, 2),
+            interval(row, row.system_pct, 2),
             seeds,
         ])
     };
     Table { heads: heads.map(str::to_owned).to_vec(), rows: rows.iter().map(line).collect() }
 }
 
-/// `21.64 ± 0.12`.
-fn interval(estimate: Estimate, digits: usize) -> String {
-    if !estimate.mean.is_finite() {
-        return "-".to_owned();
+/// `21.64 ± 0.12`; one seed has no interval, which is not an interval of 0.
+fn interval(row: &SummaryRow, estimate: Estimate, digits: usize) -> String {
+    match estimate.mean.is_finite() {
+        true if row.nr_seeds > 1 => {
+            format!("{:.digits$} ± {:.digits$}", estimate.mean, estimate.half_width())
+        }
+        _ => plain(estimate.mean, digits),
     }
-    format!("{:.digits$} ± {:.digits$}", estimate.mean, estimate.half_width())
 }
 
 fn compact_interval(estimate: Estimate) -> String {
@@ -276,7 +278,7 @@ fn contests(verdict: &Verdict) -> Table {
             p if p < 1e-4 => "< 0.0001".to_owned(),
             p => plain(p, 4),
         };
-        let sure = if contest.sure { "yes" } else { "no difference at 95 %" };
+        let sure = if contest.sure { "yes" } else { "no" };
         Line::of([
             contest.against.clone(),
             format!("{mean:.3}"),
@@ -490,6 +492,18 @@ mod tests {
         assert!(!page.contains("alert(1)</script>"));
         let scripts = report(&sample::comparison(), None).unwrap().matches("</script>").count();
         assert_eq!(page.matches("</script>").count(), scripts);
+    }
+
+    #[test]
+    fn one_seed_has_no_interval() {
+        let comparison = |times: &[u64]| sample::elapsed(&[("base", times), ("fast", times)]);
+        let page = |times: &[u64]| report(&comparison(times), None).unwrap();
+        let table = |page: &str| {
+            let from = page.find("<h3>Summary</h3>").unwrap();
+            page[from..].split("</table>").next().unwrap().to_owned()
+        };
+        assert!(!table(&page(&[10])).contains('±'));
+        assert!(table(&page(&[10, 12])).contains('±'));
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub(crate) const COLUMNS: [Column<SummaryRow>; 10] = [
     },
 ];
 
-/// `21.64 ±0.12`: mean and half of its 95 % interval.
+/// `21.64 ±0.12`: mean and half of its 95 % interval, where there are several seeds.
 fn elapsed(row: &SummaryRow) -> String {
     let Estimate { mean, .. } = row.elapsed_s;
     if row.nr_seeds == 0 {
@@ -61,7 +61,12 @@ fn elapsed(row: &SummaryRow) -> String {
         nr if nr == row.nr_seeds => " (killed)",
         _ => " (some killed)",
     };
-    format!("{mean:.digits$} ±{:.digits$}{out_of_memory}{killed}", row.elapsed_s.half_width())
+    // One seed has no interval, which is not an interval of 0.
+    let interval = match row.nr_seeds {
+        1 => String::new(),
+        _ => format!(" ±{:.digits$}", row.elapsed_s.half_width()),
+    };
+    format!("{mean:.digits$}{interval}{out_of_memory}{killed}")
 }
 
 /// A table in at most `width` columns, without the most dispensable ones where there is no room.

@@ -47,6 +47,14 @@ mod tests {
     }
 
     #[test]
+    fn one_seed_has_no_interval() {
+        let one = terminal(&sample::elapsed(&[("base", &[10])]), 80, Frame::Plain);
+        assert!(one.contains("base") && !one.contains('±'), "{one}");
+        let two = terminal(&sample::elapsed(&[("base", &[10, 10])]), 80, Frame::Plain);
+        assert!(two.contains("±0.0"), "{two}");
+    }
+
+    #[test]
     fn narrow_terminals_keep_the_answer() {
         for width in [40, 60] {
             let text = terminal(&sample::comparison(), width, Frame::Ruled);
