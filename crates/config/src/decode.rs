@@ -277,8 +277,24 @@ pub const TABLE: &str = "table";
 
 /// A type name in words that say that there may be several.
 fn several<T: FromToml>(what: &str) -> String {
-    let item = T::type_name();
-    format!("{what} of {item}{}", if item == TABLE { "s" } else { "" })
+    format!("{what} of {}", plural(&T::type_name()))
+}
+
+/// `lists of integers` for `list of integers`, `names or tables` for `name or table`.
+fn plural(name: &str) -> String {
+    if let Some((one, other)) = name.split_once(", or a ") {
+        return format!("{}, or {}", plural(one), plural(other));
+    }
+    if let Some((one, other)) = name.split_once(" or ") {
+        return format!("{} or {}", plural(one), plural(other));
+    }
+    if let Some((what, of)) = name.split_once(" of ") {
+        return format!("{} of {of}", plural(what));
+    }
+    match name.strip_suffix('y') {
+        Some(stem) => format!("{stem}ies"),
+        None => format!("{name}s"),
+    }
 }
 
 fn items<T: FromToml>(value: &Value, cx: &mut Cx) -> Option<Vec<T>> {
@@ -328,7 +344,7 @@ impl<T: FromToml, const N: usize> FromToml for [T; N] {
     }
 
     fn type_name() -> String {
-        format!("list of {N} {}", T::type_name())
+        several::<T>("list").replacen(" of ", &format!(" of {N} "), 1)
     }
 
     fn schema(schemas: &mut Schemas) -> Json {
@@ -430,13 +446,16 @@ pub struct Fields<'v> {
 
 impl<'v> Fields<'v> {
     /// Looks at the whole table: it must be one, and have no unknown keys. Unknown keys are
-    /// recorded but do not stop.
+    /// recorded but do not stop. A key that is there already was hardly meant, unless none that is
+    /// absent is as near: a setting may be laid over a file that has the key.
     pub fn open(value: &'v Value, known: &[&'static str], cx: &mut Cx) -> Option<Self> {
         let Kind::Table(table) = &value.kind else { return wrong_type(value, "a table", cx) };
         let mut meant = Vec::new();
         for entry in table.entries.iter().filter(|e| !known.contains(&e.key.value.as_str())) {
-            let absent = known.iter().copied().filter(|name| table.get(name).is_none());
-            let suggestion = did_you_mean(&entry.key, absent);
+            let (present, absent): (Vec<_>, Vec<_>) =
+                known.iter().copied().partition(|name| table.get(name).is_some());
+            // The first of those that are equally near is suggested.
+            let suggestion = did_you_mean(&entry.key, absent.into_iter().chain(present));
             meant.extend(suggestion);
             let mut problem = Problem::error(format!("unknown key `{}`", entry.key))
                 .label(entry.key.span, "not a key of this table");
@@ -489,5 +508,21 @@ pub fn to_toml_text<T: FromToml>(config: &T) -> String {
         Some(Value { kind: Kind::Table(table), .. }) => crate::print::document(&table),
         Some(value) => crate::print::inline(&value),
         None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_of_something_read_as_english() {
+        assert_eq!(Vec::<Vec<u32>>::type_name(), "list of lists of integers");
+        assert_eq!(Vec::<[f64; 2]>::type_name(), "list of lists of 2 numbers");
+        assert_eq!(Named::<bool>::type_name(), "table of booleans");
+        assert_eq!(plural("latency"), "latencies");
+        assert_eq!(plural("name or table"), "names or tables");
+        let by_pattern = plural("bandwidth, or a table of it by pattern");
+        assert_eq!(by_pattern, "bandwidths, or tables of it by pattern");
     }
 }

@@ -11,17 +11,39 @@ use crate::value::{Entry, Kind, Table, Value};
 /// parser bounds brackets and dots, but only each on its own.
 const NESTING_MAX: usize = 64;
 
+/// Syntax errors shown of a file; one that has more is something else than TOML.
+const SYNTAX_ERRORS_MAX: usize = 10;
+
+/// The word that stands as a value without quotes.
+fn bare_word(text: &str, range: std::ops::Range<usize>) -> Option<&str> {
+    let is_value =
+        text.get(..range.start)?.trim_end_matches([' ', '\t']).ends_with(['=', '[', ',']);
+    let word = text.get(range.start..)?.split([',', ']', '}', '#', '\n']).next()?.trim();
+    let is_name = |letter: char| letter.is_alphanumeric() || "-_./".contains(letter);
+    let begins = word.starts_with(|letter: char| letter.is_alphabetic());
+    (is_value && begins && word.chars().all(is_name)).then_some(word)
+}
+
 /// Parses a file that is in `problems.sources` already. Every syntax error is recorded; with any
 /// of them there is no table, since what it lacks would be reported a second time as missing.
 pub(crate) fn parse(file: FileId, problems: &mut Problems) -> Option<Table> {
     let text = problems.sources.get(file)?.text.clone();
     let (table, mut errors) = DeTable::parse_recoverable(&text);
     errors.sort_by_key(|error| error.span().map_or(0, |range| range.start));
-    for error in &errors {
+    for error in errors.iter().take(SYNTAX_ERRORS_MAX) {
         let range = error.span().unwrap_or(0..0);
         let span = Span { file, start: range.start, end: range.end };
         let message = error.message().lines().collect::<Vec<_>>().join("; ");
-        problems.push(Problem::error("invalid TOML").label(span, message));
+        let problem = Problem::error("invalid TOML").label(span, message);
+        problems.push(match bare_word(&text, range) {
+            Some(word) => problem.help(format!("a string needs quotes: \"{word}\"")),
+            None => problem,
+        });
+    }
+    if let Some(more @ 1..) = errors.len().checked_sub(SYNTAX_ERRORS_MAX) {
+        let message = format!("invalid TOML in {more} more places");
+        let problem = Problem::error(message).label(Span::whole(file), "");
+        problems.push(problem.help("is this the right file?"));
     }
     let mut converter = Converter { file, problems, ok: errors.is_empty() };
     let table = converter.table(table.get_ref(), 0);

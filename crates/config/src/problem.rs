@@ -92,9 +92,11 @@ impl Problems {
         self.list.is_empty()
     }
 
-    /// Adds a problem.
+    /// Adds a problem, unless it is known: whoever looks at a part a second time finds the same.
     pub fn push(&mut self, problem: Problem) {
-        self.list.push(problem);
+        if !self.list.contains(&problem) {
+            self.list.push(problem);
+        }
     }
 
     /// Whether any problem is an error.

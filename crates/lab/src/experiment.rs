@@ -176,9 +176,20 @@ fn experiment(file: &ExperimentFile, _table: Span, cx: &mut Cx) {
     if file.designs.value.is_empty() {
         cx.error(file.designs.span, "an experiment compares at least one design", "empty");
     }
-    for (idx, entry) in file.designs.iter().enumerate() {
+    check_labels(&file.designs, file.baseline.as_ref(), cx);
+    file.yardsticks.iter().filter_map(families::check_yardstick).for_each(|wrong| cx.push(wrong));
+    axes::check(file, cx);
+}
+
+/// Refuses labels that are taken, and a baseline that is none of them.
+pub(crate) fn check_labels(
+    designs: &Spanned<Vec<DesignEntry>>,
+    baseline: Option<&Spanned<String>>,
+    cx: &mut Cx,
+) {
+    for (idx, entry) in designs.iter().enumerate() {
         let label = entry.label();
-        let first = file.designs.iter().take(idx).find(|other| other.label() == label);
+        let first = designs.iter().take(idx).find(|other| other.label() == label);
         if let Some(first) = first {
             cx.push(
                 Problem::error(format!("two designs are shown as `{label}`"))
@@ -188,14 +199,12 @@ fn experiment(file: &ExperimentFile, _table: Span, cx: &mut Cx) {
             );
         }
     }
-    if let Some(baseline) = &file.baseline {
-        let labels: Vec<&str> = file.designs.iter().map(|entry| entry.label()).collect();
+    if let Some(baseline) = baseline {
+        let labels: Vec<&str> = designs.iter().map(|entry| entry.label()).collect();
         if !labels.contains(&baseline.value.as_str()) {
             cx.push(config::unknown_name("baseline", baseline, &labels));
         }
     }
-    file.yardsticks.iter().filter_map(families::check_yardstick).for_each(|wrong| cx.push(wrong));
-    axes::check(file, cx);
 }
 
 /// JSON Schema of experiment files: designs and their settings are known to it.

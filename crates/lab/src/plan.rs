@@ -16,7 +16,7 @@ use trace::container::{DEFAULT_BUDGET, SharedTrace, TraceFile};
 use trace::generate::{WorkloadFile, WorkloadSpec};
 
 use crate::axes::{Axis, Setting, Target, axes, own_settings, settings};
-use crate::experiment::{ExperimentFile, Seeds};
+use crate::experiment::{self, DesignEntry, ExperimentFile, Seeds};
 use crate::families::{self, Family};
 use crate::inputs::Inputs;
 use crate::program::{Program, ProgramSource};
@@ -105,19 +105,12 @@ impl Plan {
         let plan = match (&file, &tree) {
             (Some(file), _) => Planner::new(file, overrides, inputs.clone(), &mut cx).plan(),
             (None, Some(tree)) => {
+                look_at_designs(tree, &mut cx);
                 look_at_named_files(tree, &mut cx);
                 None
             }
             (None, None) => None,
         };
-        // Cases share files, so they repeat each other's problems.
-        let mut seen: Vec<Problem> = Vec::new();
-        for problem in std::mem::take(&mut cx.problems.list) {
-            if !seen.contains(&problem) {
-                seen.push(problem);
-            }
-        }
-        cx.problems.list = seen;
         let (mut plan, warnings) = cx.finish(plan)?;
         plan.inputs = inputs.digests(path.parent().unwrap_or(Path::new("")));
         plan.warnings = warnings;
@@ -125,14 +118,41 @@ impl Plan {
     }
 }
 
+/// Records the problems of the designs that a wrong experiment names, as far as they can be told
+/// without what they run on, so that the user sees them together with its own.
+fn look_at_designs(tree: &Value, cx: &mut Cx) {
+    let Some(value) = tree.as_table().and_then(|table| table.get("designs")) else { return };
+    let value = &value.value;
+    let designs = cx.within("designs", |cx| Vec::<DesignEntry>::from_toml(value, cx));
+    let Some(designs) = designs.map(|designs| Spanned::new(designs, value.span)) else { return };
+    experiment::check_labels(&designs, name_in(tree, "baseline").as_ref(), cx);
+    for (idx, entry) in designs.iter().enumerate() {
+        match Family::of(&entry.design) {
+            None => cx.push(families::unknown(&entry.design)),
+            Some(family) => {
+                let (placement, knobs, _) = family.resolve(&entry.design, &entry.knobs);
+                build(idx, placement, &knobs, cx);
+            }
+        }
+    }
+}
+
+/// The string at a key of the outermost table.
+fn name_in(tree: &Value, key: &str) -> Option<Spanned<String>> {
+    let value = &tree.as_table()?.get(key)?.value;
+    Some(Spanned::new(value.as_str()?.to_owned(), value.span))
+}
+
+/// Makes the placement design of the entry at `idx`. `None` means that problems were recorded.
+fn build(idx: usize, placement: &str, knobs: &Value, cx: &mut Cx) -> Option<Maker> {
+    let design = designs::find(placement)?;
+    cx.within(&format!("designs[{idx}].knobs"), |cx| (design.build)(knobs, cx))
+}
+
 /// Records the problems of the machine and the workload that a wrong experiment names, so that the
 /// user sees them together with its own.
 fn look_at_named_files(tree: &Value, cx: &mut Cx) {
-    let entry = |key: &str| tree.as_table().and_then(|table| table.get(key));
-    let name = |key: &str| {
-        let value = &entry(key)?.value;
-        Some(Spanned::new(value.as_str()?.to_owned(), value.span))
-    };
+    let name = |key: &str| name_in(tree, key);
     if let Some(name) = name("machine") {
         topology::load_named(cx, &name);
     }
@@ -464,9 +484,7 @@ impl<'a> Planner<'a> {
         if let Some(maker) = self.makers.get(&key) {
             return maker.clone();
         }
-        let step = format!("designs[{idx}].knobs");
-        let design = designs::find(placement)?;
-        let maker = self.cx.within(&step, |cx| (design.build)(knobs, cx));
+        let maker = build(idx, placement, knobs, self.cx);
         self.makers.insert(key, maker.clone());
         maker
     }

@@ -297,16 +297,17 @@ impl MachineFile {
     /// Compiles the file. `None` means that problems were recorded in `cx`, all there are.
     pub fn machine(&self, cx: &mut Cx) -> Option<Machine> {
         let errors_before = cx.problems.nr_errors();
-        let layout = nodes::layout(self, cx)?;
+        // What does not need the others is looked at first, so that all that is wrong is told at once.
+        let layout = nodes::layout(self, cx);
         let distances = pairs::distances(self, cx);
         let loaded_latency = self.loaded_latency(cx);
         self.check_devices(cx);
-        let distances = distances?;
+        let shared = layout.as_ref().and_then(|layout| bandwidth::shared(self, layout, cx));
+        let (layout, distances) = (layout?, distances?);
         let idle_latency_ns = pairs::idle_latency(self, &layout, &distances, cx);
         let core_max = idle_latency_ns
             .as_ref()
             .and_then(|idle| pairs::core_max(self, &layout, &distances, idle, cx));
-        let shared = bandwidth::shared(self, &layout, cx);
         let (idle_latency_ns, core_max, shared) = (idle_latency_ns?, core_max?, shared?);
         if cx.problems.nr_errors() > errors_before {
             return None;

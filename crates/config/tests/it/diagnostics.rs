@@ -113,6 +113,40 @@ fn several_syntax_errors_at_once_and_nothing_else() {
 }
 
 #[test]
+fn a_word_without_quotes_is_shown_with_them() {
+    let problems = problems_of::<Scan>("period = never\nfiles = [a/b.toml, \"c\"]\n");
+    for word in ["never", "a/b.toml"] {
+        let help = format!("= help: a string needs quotes: \"{word}\"");
+        assert!(problems.contains(&help), "{problems}");
+    }
+}
+
+#[test]
+fn of_a_file_that_is_no_toml_only_the_beginning_is_shown() {
+    let prose = "This is no configuration.\n".repeat(40);
+    let problems = problems_of::<Scan>(&prose);
+    assert_eq!(problems.matches("error: invalid TOML\n").count(), 10, "{problems}");
+    assert!(problems.contains("error: invalid TOML in 30 more places\n"), "{problems}");
+    assert!(problems.ends_with("= help: is this the right file?\n"), "{problems}");
+}
+
+#[test]
+fn a_key_that_is_there_is_suggested_where_no_other_is_as_near() {
+    let problems = problems_of::<Scan>("period = \"1s\"\nperoid = \"2s\"\n");
+    assert!(problems.contains("did you mean `period`?"), "{problems}");
+}
+
+#[test]
+fn a_problem_found_twice_is_told_once() {
+    let mut cx = Cx::without_files();
+    let value = cx.parse_value("scan.toml", "period = true\n").expect("it is TOML");
+    for _ in 0..2 {
+        assert!(cx.decode::<Scan>(&value).is_none());
+    }
+    assert_eq!(cx.problems.nr_errors(), 1);
+}
+
+#[test]
 fn a_problem_in_the_parent_points_there() {
     let problems = load_machine([
         ("machines/child.toml", "extends = \"parents/base.toml\"\nseed = -1\n[scan]\nfiles = 3\n"),

@@ -201,3 +201,26 @@ fn yardsticks_and_designs_of_reclaim_are_checked_by_name() {
     assert!(ran.stderr.contains("did you mean `second-look`?"), "{}", ran.stderr);
     assert!(ran.stderr.contains("^"), "{}", ran.stderr);
 }
+
+#[test]
+fn mistakes_of_keys_do_not_hide_those_of_designs_and_matrices() {
+    let bad = Bad::new()
+        .experiment("seeds = 2", "seeds = -2\nbaseline = \"frist-touch\"")
+        .experiment(
+            "{ design = \"interleave\" }",
+            "\"interleaf\", { design = \"balancenuma\", knobs = { two_stag = false } }",
+        )
+        .machine("\"2-3\"", "\"1-3\"")
+        .machine("\n[latency]", "distances = [[10, 20]]\n\n[latency]");
+    let told = bad.refused();
+    for wanted in [
+        "experiment.toml:4:9",
+        "unknown value `frist-touch` for `baseline`",
+        "design `interleaf` does not exist",
+        "unknown key `two_stag`",
+        "CPU 1 belongs to two nodes",
+        "machine.toml:3:13",
+    ] {
+        assert!(told.contains(wanted), "{wanted}: {told}");
+    }
+}

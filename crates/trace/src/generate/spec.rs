@@ -122,7 +122,7 @@ impl WorkloadFile {
     /// # Errors
     /// Everything that is wrong with the file.
     pub fn load(path: &Path) -> Result<(Self, Problems), Problems> {
-        config::load(path, |path: &Path| -> io::Result<String> { fs_err::read_to_string(path) })
+        config::load(path, |path: &Path| -> io::Result<String> { std::fs::read_to_string(path) })
     }
 
     /// The groups as runs take them.

@@ -85,7 +85,7 @@ pub enum Runnable {
 /// # Errors
 /// Everything that is wrong with them, at once.
 pub fn load(folder: &Path) -> Result<Vec<Table>, Problems> {
-    let mut cx = Cx::new(|path: &Path| -> io::Result<String> { fs_err::read_to_string(path) });
+    let mut cx = Cx::new(|path: &Path| -> io::Result<String> { std::fs::read_to_string(path) });
     let mut tables = Vec::new();
     match table_paths(folder) {
         Ok(paths) => {
@@ -96,7 +96,8 @@ pub fn load(folder: &Path) -> Result<Vec<Table>, Problems> {
         }
         Err(error) => {
             let message = format!("failed to list `{}`: {error}", folder.display());
-            cx.push(Problem::error(message));
+            let help = "`--configs DIR` names the folder `configs` of the project";
+            cx.push(Problem::error(message).help(help));
         }
     }
     cx.finish(Some(tables)).map(|(tables, _)| tables)
