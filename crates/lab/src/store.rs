@@ -3,13 +3,12 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use results::{Comparison, Error};
+use results::{Comparison, Error, MadeDirs};
 
 /// A directory that was found to be writable before the runs began.
 pub struct Directory {
     path: PathBuf,
-    /// The directories that were made for it, the innermost first.
-    made: Vec<PathBuf>,
+    made: MadeDirs,
 }
 
 impl Directory {
@@ -19,18 +18,10 @@ impl Directory {
     /// # Errors
     /// It cannot be made, or is not writable.
     pub fn prepare(path: &Path) -> Result<Self, Error> {
-        let failed = |source: io::Error| Error::Write { path: path.to_owned(), source };
-        let missing = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
-        let made = path.ancestors().take_while(missing).map(Path::to_owned).collect();
-        let directory = Self { path: path.to_owned(), made };
-        let probe = std::fs::create_dir_all(path).and_then(|()| tempfile::tempfile_in(path));
-        match probe {
-            Ok(_) => Ok(directory),
-            Err(error) => {
-                directory.forget();
-                Err(failed(error))
-            }
-        }
+        let mut made = MadeDirs::default();
+        made.make(path)?;
+        tempfile::tempfile_in(path).map_err(|error| Error::write(path, error))?;
+        Ok(Self { path: path.to_owned(), made })
     }
 
     /// Where it is.
@@ -45,32 +36,16 @@ impl Directory {
     /// # Errors
     /// The disk is full, or the file system refuses.
     pub fn save(self, comparison: &Comparison) -> Result<PathBuf, Error> {
-        let saved = self.write(comparison);
-        if saved.is_err() {
-            // A directory that holds something is an earlier result's and stays.
-            let _ = std::fs::remove_dir(self.path.join("latency"));
-            self.forget();
-        }
-        saved
-    }
-
-    fn write(&self, comparison: &Comparison) -> Result<PathBuf, Error> {
-        let page = report::html::report(comparison, None).map_err(|error| Error::Write {
-            path: self.path.join(REPORT),
-            source: io::Error::other(error),
-        })?;
+        let page = report::html::report(comparison, None)
+            .map_err(|error| Error::write(&self.path.join(REPORT), io::Error::other(error)))?;
         comparison.save(&self.path, &[(REPORT, page.as_bytes())])?;
+        self.made.keep();
         Ok(self.path.join(REPORT))
     }
 
     /// Gives the directory up: what was made for it is removed if nothing is in it.
     pub fn forget(self) {
-        for made in &self.made {
-            // One that is not empty stays, and so do those around it.
-            if std::fs::remove_dir(made).is_err() {
-                break;
-            }
-        }
+        drop(self.made);
     }
 }
 

@@ -84,15 +84,15 @@ pub(crate) enum Error {
 
 impl Error {
     /// Writing to `path` failed.
-    pub(crate) fn write(path: &Path, error: &io::Error) -> Self {
-        Self::Output(format!("cannot write {}: {error}", path.display()))
+    pub(crate) fn write(path: &Path, error: io::Error) -> Self {
+        results::Error::write(path, error).into()
     }
 
     /// A trace that was being written to `path`: what the file system refuses there is a matter
     /// of output, everything else of input.
     pub(crate) fn writing_trace(path: &Path, error: TraceError) -> Self {
         match error {
-            TraceError::Io(error) => Self::write(path, &error),
+            TraceError::Io(error) => Self::write(path, error),
             error => Self::Input(error.to_string()),
         }
     }

@@ -19,6 +19,8 @@ use crate::cli::Cli;
 use crate::ui::Ui;
 
 fn main() -> ExitCode {
+    #[cfg(unix)]
+    outlive_file_limits();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => return error::report_usage(&error),
@@ -33,4 +35,15 @@ fn main() -> ExitCode {
         Ok(()) => error::OK.into(),
         Err(error) => error.report(&ui),
     }
+}
+
+/// Lets writing a file beyond `ulimit -f` fail as it does on a full disk, instead of ending the
+/// program with its temporary files left behind.
+#[cfg(unix)]
+fn outlive_file_limits() {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicBool;
+    // Without the handler the program is as good as any other.
+    let noted = Arc::new(AtomicBool::new(false));
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, noted);
 }

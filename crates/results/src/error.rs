@@ -32,9 +32,22 @@ pub enum Error {
     },
 }
 
+/// The operating system's error alone: the libraries that files are written through add the path
+/// that they were given, which here is that of a temporary file or the one told anyway.
+fn without_other_paths(error: io::Error) -> io::Error {
+    let text = error.to_string();
+    let from = text.rfind(": ").filter(|_| text.starts_with("failed to ")).map_or(0, |at| at + 2);
+    let to = text.find(" at path \"").unwrap_or(text.len());
+    match text.get(from..to) {
+        Some(cause) if cause.len() < text.len() => io::Error::new(error.kind(), cause),
+        _ => error,
+    }
+}
+
 impl Error {
-    pub(crate) fn write(path: &Path, source: impl Into<io::Error>) -> Self {
-        Self::Write { path: path.to_owned(), source: source.into() }
+    /// Writing to `path` failed.
+    pub fn write(path: &Path, source: impl Into<io::Error>) -> Self {
+        Self::Write { path: path.to_owned(), source: without_other_paths(source.into()) }
     }
 
     pub(crate) fn format(path: &Path, message: impl ToString) -> Self {

@@ -39,6 +39,6 @@ pub use run::{
     Latency, MemcgUse, Outcome, PolicyMisses, ProcessUse, ReclaimUse, ResourceUse, Run, Series,
     Task, TaskUse, TimeSplit, YardstickUse,
 };
-pub use store::{Staged, write_file};
+pub use store::{MANIFEST, MadeDirs, Staged, write_file};
 pub use summary::{SummaryRow, summary, time_split_s};
 pub use verdict::{Contest, Verdict, verdicts};

@@ -21,14 +21,78 @@ use crate::json::{from_json, to_json};
 use crate::latency::histogram_digest;
 use crate::{Comparison, Drawing, Error, History, Run, tables};
 
-const MANIFEST: &str = "run.json";
+/// The file that makes a directory a result.
+pub const MANIFEST: &str = "run.json";
 const LOGS: &str = "latency";
 const HISTORIES: &str = "history";
 
-/// Files that are complete but not yet in their places.
+/// Directories that were made for an output. They go again, as far as they are empty, unless they
+/// are kept.
+#[derive(Default)]
+pub struct MadeDirs {
+    /// A directory comes before those it is in.
+    innermost_first: Vec<PathBuf>,
+}
+
+impl MadeDirs {
+    /// Makes the directories that a file at `path` will be in.
+    ///
+    /// # Errors
+    /// As of [`Self::make`]; `path` is a directory itself.
+    pub fn for_file(path: &Path) -> Result<Self, Error> {
+        if path.is_dir() {
+            let what = "it is a directory; name a file";
+            let source = std::io::Error::new(std::io::ErrorKind::IsADirectory, what);
+            return Err(Error::write(path, source));
+        }
+        let mut made = Self::default();
+        made.make(path.parent().unwrap_or(Path::new("")))?;
+        Ok(made)
+    }
+
+    /// Makes the directory at `path` and those around it, where they do not exist.
+    ///
+    /// # Errors
+    /// Something on the way is no directory, or the file system refuses.
+    pub fn make(&mut self, path: &Path) -> Result<(), Error> {
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        let ancestors = || path.ancestors().filter(|ancestor| !ancestor.as_os_str().is_empty());
+        if let Some(file) = ancestors().find(|ancestor| ancestor.exists())
+            && !file.is_dir()
+        {
+            let what = match file == path {
+                true => "a file of this name is there; name another directory, or remove the file",
+                false => "on the way to it is a file, not a directory",
+            };
+            let source = std::io::Error::new(std::io::ErrorKind::NotADirectory, what);
+            return Err(Error::write(path, source));
+        }
+        let missing = ancestors().take_while(|ancestor| !ancestor.exists()).map(Path::to_owned);
+        let missing: Vec<PathBuf> = missing.collect();
+        self.innermost_first.splice(0..0, missing);
+        std::fs::create_dir_all(path).map_err(|error| Error::write(path, error))
+    }
+
+    /// Lets them stay.
+    pub fn keep(mut self) {
+        self.innermost_first.clear();
+    }
+}
+
+impl Drop for MadeDirs {
+    fn drop(&mut self) {
+        // One that is not empty stays, and so do those around it.
+        self.innermost_first.iter().for_each(|made| drop(std::fs::remove_dir(made)));
+    }
+}
+
+/// Files that are complete but not yet in their places. Without [`Self::commit`] nothing of them
+/// is left.
 #[derive(Default)]
 pub struct Staged {
+    // Dropped in this order: the files, then the directories that hold them.
     files: Vec<(NamedTempFile, PathBuf)>,
+    dirs: MadeDirs,
 }
 
 impl Staged {
@@ -38,10 +102,10 @@ impl Staged {
         path: &Path,
         fill: impl FnOnce(&mut BufWriter<&mut NamedTempFile>) -> Result<(), E>,
     ) -> Result<(), Error> {
-        let place =
-            path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let place = path.parent().unwrap_or(Path::new(""));
+        self.dirs.make(place)?;
+        let place = if place.as_os_str().is_empty() { Path::new(".") } else { place };
         let failed = |error: std::io::Error| Error::write(path, error);
-        fs_err::create_dir_all(place).map_err(failed)?;
         let mut file = NamedTempFile::new_in(place).map_err(failed)?;
         let mut writer = BufWriter::new(&mut file);
         fill(&mut writer).map_err(|error| failed(error.into()))?;
@@ -58,6 +122,7 @@ impl Staged {
         for (file, path) in self.files {
             file.persist(&path).map_err(|error| Error::write(&path, error.error))?;
         }
+        self.dirs.keep();
         Ok(())
     }
 }

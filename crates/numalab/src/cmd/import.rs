@@ -27,8 +27,10 @@ pub(super) fn import(command: &Import, ui: &Ui) -> Result<(), Error> {
         options.ns_per_instruction = machine.ns_per_instruction;
     }
     fs_err::File::open(&args.input).map_err(|error| Error::Input(error.to_string()))?;
+    let made = results::MadeDirs::for_file(&args.out)?;
     let report = importer(&args.input, &args.out, &options)
         .map_err(|error| Error::writing_trace(&args.out, error))?;
+    made.keep();
     note(&report.to_string());
     out(&format!("{}\n", args.out.display()))
 }

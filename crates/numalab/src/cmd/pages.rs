@@ -17,8 +17,11 @@ pub(super) fn completions(shell: clap_complete::Shell) -> Result<(), Error> {
 
 /// Writes a manual page for the command and for each subcommand.
 pub(super) fn man(dir: &Path) -> Result<(), Error> {
-    fs_err::create_dir_all(dir).map_err(|error| Error::write(dir, &error))?;
-    clap_mangen::generate_to(Cli::command(), dir).map_err(|error| Error::write(dir, &error))
+    let mut made = results::MadeDirs::default();
+    made.make(dir)?;
+    clap_mangen::generate_to(Cli::command(), dir).map_err(|error| Error::write(dir, error))?;
+    made.keep();
+    Ok(())
 }
 
 /// Writes the schemas of all kinds of files.

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use results::MadeDirs;
 use validate::{Observer, Options, Row};
 
 use crate::cli::{ProgressChoice, Validate};
@@ -21,6 +22,10 @@ pub(crate) fn validate(args: &Validate, ui: &Ui) -> Result<(), Error> {
         configs: args.configs.clone(),
         cases: args.cases.clone(),
     };
+    // Nobody should wait for a result that then has no place.
+    let files = args.predictions.iter().chain(&args.markdown);
+    let made: Vec<MadeDirs> =
+        files.map(|path| MadeDirs::for_file(path)).collect::<Result<_, _>>()?;
     let bar = Bar::new(ui);
     let outcome = validate::run(&options, &bar).map_err(refused)?;
     bar.bar.finish_and_clear();
@@ -28,17 +33,15 @@ pub(crate) fn validate(args: &Validate, ui: &Ui) -> Result<(), Error> {
     if rows.is_empty() && outcome.predictions.is_empty() {
         return Err(nothing_matches(args));
     }
+    // The rows are told even if the disk is full.
+    out(&if args.json { validate::to_json(rows) } else { validate::text(rows) })?;
     if let Some(path) = &args.predictions {
         write(path, &validate::kernel::predictions_csv(&outcome.predictions))?;
     }
     if let Some(path) = &args.markdown {
         write(path, &validate::markdown(rows))?;
     }
-    if args.json {
-        out(&validate::to_json(rows))?;
-    } else {
-        out(&validate::text(rows))?;
-    }
+    made.into_iter().for_each(MadeDirs::keep);
     match rows.iter().filter(|row| Row::is_failure(row)).count() {
         0 => Ok(()),
         missed => Err(Error::Check { missed, total: rows.len() }),

@@ -19,6 +19,16 @@ seeds = 1
 
 #[test]
 fn what_is_finished_survives_ctrl_c() {
+    interrupted_by("-INT");
+}
+
+/// As schedulers of clusters and `timeout` end a job.
+#[test]
+fn what_is_finished_survives_sigterm() {
+    interrupted_by("-TERM");
+}
+
+fn interrupted_by(signal: &str) {
     let dir = files(&[
         ("machine.toml", MACHINE),
         ("workload.toml", WORKLOAD),
@@ -40,7 +50,7 @@ fn what_is_finished_survives_ctrl_c() {
         assert!(stderr.read_line(&mut line).unwrap() > 0, "it ended by itself");
     }
     let pid = child.id().to_string();
-    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
     let mut told = String::new();
     stderr.read_to_string(&mut told).unwrap();
     let output = child.wait_with_output().unwrap();
@@ -78,6 +88,23 @@ fn a_full_disk_leaves_the_earlier_result_valid() {
     assert_eq!((read("run.json"), read("report.html")), before);
     assert_eq!(names(&dir.path().join("result")), files);
     assert_eq!(numalab(dir.path(), &["report", "result"]).code, Some(0));
+}
+
+#[test]
+fn a_full_disk_leaves_nothing_of_a_new_result() {
+    let dir = small();
+    // The signal is not ignored by the shell: the command itself must not die of it.
+    let script = format!(
+        "ulimit -f 256; exec {} compare experiment.toml --out new/result",
+        env!("CARGO_BIN_EXE_numalab")
+    );
+    let before = names(dir.path());
+    let output =
+        Command::new("bash").args(["-c", &script]).current_dir(dir.path()).output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(5), "{told}");
+    assert!(!told.contains(".tmp"), "{told}");
+    assert_eq!(names(dir.path()), before);
 }
 
 /// The small workload in a group of half of what it touches, on a machine without swap.
