@@ -91,7 +91,11 @@ fn text(live: &Live, share: f64, elapsed: Duration) -> String {
     let over = |state: CellState| matches!(state, CellState::Finished | CellState::Failed);
     let nr_done = live.cells.iter().filter(|cell| over(cell.state())).count();
     let rate = live.accesses() as f64 / elapsed.as_secs_f64().max(1e-3) / 1e6;
-    let mut text = format!("{nr_done} of {} runs, {rate:.1} M accesses/s", live.cells.len());
+    let mut text = format!("{nr_done} of {} runs", live.cells.len());
+    // Until the cells have told something there is no rate.
+    if rate > 0.0 {
+        text += &format!(", {rate:.1} M accesses/s");
+    }
     if live.is_cancelled() {
         text += ", stopping";
     } else if share > 0.005 {

@@ -71,15 +71,19 @@ fn nodes(out: &mut String, machine: &Machine) {
         let cpus = if cpus.is_empty() { "none" } else { &cpus };
         let _ = writeln!(out, "  {:>4}  {:>4}  {:>8}  {cpus}", id.idx(), node.tier, size(memory));
     }
-    let cores = machine.cpus.iter().map(|cpu| cpu.core).max().map_or(0, |last| u32::from(last) + 1);
-    let llcs = machine.cpus.iter().map(|cpu| cpu.llc).max().map_or(0, |last| u32::from(last) + 1);
+    let cores =
+        machine.cpus.iter().map(|cpu| cpu.core).max().map_or(0, |last| usize::from(last) + 1);
+    let llcs = machine.cpus.iter().map(|cpu| cpu.llc).max().map_or(0, |last| usize::from(last) + 1);
     let packages =
-        machine.cpus.iter().map(|cpu| cpu.package).max().map_or(0, |last| u32::from(last) + 1);
-    let text = format!(
-        "{} CPUs, {cores} cores, {llcs} last-level caches, {packages} sockets",
-        machine.cpus.len()
-    );
-    paragraph(out, "  ", &text);
+        machine.cpus.iter().map(|cpu| cpu.package).max().map_or(0, |last| usize::from(last) + 1);
+    let some = |nr: usize, what: &str| format!("{nr} {what}{}", if nr == 1 { "" } else { "s" });
+    let parts = [
+        some(machine.cpus.len(), "CPU"),
+        some(cores, "core"),
+        some(llcs, "last-level cache"),
+        some(packages, "socket"),
+    ];
+    paragraph(out, "  ", &parts.join(", "));
 }
 
 fn zones(out: &mut String, machine: &Machine) {

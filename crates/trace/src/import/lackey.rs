@@ -168,7 +168,8 @@ impl Lackey<'_> {
     }
 
     fn operands(&self, line: &[u8], rest: &[u8]) -> Result<(u64, u64), TraceError> {
-        const EXPECTED: &str = "a hexadecimal address, a comma and a size of 1 to 4096 bytes";
+        const EXPECTED: &str =
+            "a hexadecimal address of at least 8 digits, a comma and a size of 1 to 4096 bytes";
         let parse = || {
             let comma = rest.iter().position(|byte| *byte == b',')?;
             let (address, size) = (&rest[..comma], &rest[comma + 1..]);

@@ -137,6 +137,7 @@ fn lackey_damage_is_refused_with_the_line() {
         ("", &["empty"][..]),
         ("<!DOCTYPE html>\n<html>\n", &["log.txt:1:", "HTML"]),
         ("==7== Lackey\n L 0000 L 00001000,8\n", &["log.txt:2:", "hexadecimal address"]),
+        (" L 001000,8\n", &["log.txt:1:", "at least 8 digits"]),
         ("==7== Lackey\n L 00001000,8\n0,8\n", &["log.txt:3:", "`I  ADDRESS,SIZE`"]),
         ("==7== Lackey\n L 00001000,8\n==8== Command: ls\n", &["log.txt:3:", "%p"]),
         ("==7== Lackey\n L fffffffffffffffff,8\n", &["log.txt:2:", "hexadecimal"]),
