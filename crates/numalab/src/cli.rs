@@ -14,7 +14,7 @@ use tracing_subscriber::filter::Targets;
     name = "numalab",
     version,
     max_term_width = 100,
-    after_help = "Begin with: numalab compare configs/experiments/numa02.toml",
+    after_help = "Begin with: numalab compare configs/experiments/main.toml --out results/main",
     after_long_help = crate::docs::exit_codes_help(),
     propagate_version = false,
     subcommand_required = true,
@@ -246,8 +246,8 @@ pub(crate) struct Run {
     /// Seed of all random choices.
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub(crate) seed: u64,
-    /// A setting in TOML laid over the files, such as `machine.kernel.thp="never"`,
-    /// `engine.epoch="1ms"` or `designs.balancenuma.two_stage=false`; may be repeated.
+    /// A setting laid over the files, such as `machine.kernel.thp=never`, `engine.epoch=1ms` or
+    /// `designs.balancenuma.two_stage=false`; may be repeated. What is no value of TOML is a string.
     #[arg(long = "set", value_name = "PATH=VALUE")]
     pub(crate) settings: Vec<String>,
     /// Also print what these textbook policies, and Belady's optimum, would have missed on the run's
@@ -270,6 +270,7 @@ pub(crate) enum DesignsCommand {
     /// List the designs
     List,
     /// Show a design: who, where described, what is left out, its knobs
+    #[command(after_help = "Example:\n  numalab designs show balancenuma")]
     Show {
         /// Its name.
         name: String,
@@ -279,6 +280,9 @@ pub(crate) enum DesignsCommand {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Machine {
     /// Draw a machine as text, or as SVG
+    #[command(
+        after_help = "Example:\n  numalab machine show configs/machines/quad.toml --svg > quad.svg"
+    )]
     Show {
         /// The machine's file.
         file: PathBuf,
@@ -290,18 +294,23 @@ pub(crate) enum Machine {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Trace {
-    /// Show what a trace holds and where it comes from
+    /// Show what traces hold and where they come from
+    #[command(after_help = "Example:\n  numalab trace info traces/*.parquet --verify")]
     Info {
-        /// The trace.
-        file: PathBuf,
+        /// The traces.
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
         /// Decode everything and compare it with the digest.
         #[arg(long)]
         verify: bool,
-        /// Print JSON.
+        /// Print JSON, one object a line for each trace.
         #[arg(long)]
         json: bool,
     },
     /// Write what a generated workload does to a file
+    #[command(
+        after_help = "Example:\n  numalab trace generate configs/workloads/loop.toml \\\n    --machine configs/machines/quad.toml --limit 100000 --out loop.parquet"
+    )]
     Generate {
         /// The workload's file.
         workload: PathBuf,
@@ -323,8 +332,14 @@ pub(crate) enum Trace {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Import {
     /// A log of Valgrind's lackey: --trace-mem=yes, with --trace-sched=yes for threads
+    #[command(
+        after_help = "Example:\n  valgrind --tool=lackey --trace-mem=yes --trace-sched=yes --log-file=log.txt PROGRAM\n  numalab import lackey log.txt --out program.parquet --caches configs/machines/quad.toml"
+    )]
     Lackey(ImportArgs),
     /// A recording of the QEMU plugin in traces/capture
+    #[command(
+        after_help = "Example:\n  numalab import npage run --out program.parquet --caches configs/machines/quad.toml"
+    )]
     Npage(ImportArgs),
 }
 

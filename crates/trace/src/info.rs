@@ -1,4 +1,4 @@
-//! What `numalab trace info FILE` says about a trace.
+//! What `numalab trace info` says about a trace.
 
 use std::fmt;
 use std::path::Path;
@@ -103,6 +103,9 @@ impl TraceInfo {
     /// # Errors
     /// Any damage.
     pub fn of(path: &Path, verify: bool) -> Result<Self, TraceError> {
+        if path.is_dir() {
+            return Err(TraceError::not_a_trace(path, "a directory, expected a trace"));
+        }
         let file = TraceFile::open(path)?;
         let rows = file.nr_rows();
         let trace = if verify {
@@ -281,11 +284,23 @@ impl fmt::Display for TraceInfo {
                 thread.name
             )?;
         }
-        writeln!(f, "recorded    {} {}", self.source.tool, self.source.date)?;
-        writeln!(f, "command     {}", self.source.command)?;
-        writeln!(f, "licence     {}", self.source.licence)?;
-        self.source.notes.iter().try_for_each(|note| writeln!(f, "note        {note}"))
+        let Source { tool, command, date, licence, notes } = &self.source;
+        fact(f, "recorded", &format!("{tool} {date}"))?;
+        fact(f, "command", command)?;
+        fact(f, "licence", licence)?;
+        notes.iter().try_for_each(|note| fact(f, "note", note))
     }
+}
+
+/// What is not known is left out; what has several lines, as the settings of a generator have,
+/// stays in its column.
+fn fact(f: &mut fmt::Formatter<'_>, name: &str, text: &str) -> fmt::Result {
+    let mut name = name;
+    for line in text.trim().lines() {
+        writeln!(f, "{name:<12}{}", line.trim_end())?;
+        name = "";
+    }
+    Ok(())
 }
 
 #[cfg(test)]

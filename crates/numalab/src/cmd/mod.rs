@@ -60,7 +60,7 @@ fn counters() -> String {
 
 /// Writes the report of a stored result anew.
 fn report(dir: &Path, pair: Option<&[String]>) -> Result<(), Error> {
-    let comparison = results::Comparison::load(dir)?;
+    let comparison = stored(dir)?;
     let pair = match pair {
         Some([first, second]) => Some([first.as_str(), second.as_str()]),
         _ => None,
@@ -75,7 +75,7 @@ fn report(dir: &Path, pair: Option<&[String]>) -> Result<(), Error> {
 
 /// Tells why two designs of a stored result differ, case by case.
 fn explain(args: &Explain, ui: &Ui) -> Result<(), Error> {
-    let comparison = results::Comparison::load(&args.dir)?;
+    let comparison = stored(&args.dir)?;
     known(&comparison, args.first.iter().chain(&args.second))?;
     let how = Strips { width: width(), color: ui.output_color };
     for case in comparison.cases() {
@@ -90,6 +90,17 @@ fn explain(args: &Explain, ui: &Ui) -> Result<(), Error> {
     Ok(())
 }
 
+/// Reads a result.
+fn stored(dir: &Path) -> Result<results::Comparison, Error> {
+    results::Comparison::load(dir).map_err(|error| match error {
+        results::Error::Read { .. } if !dir.join(results::MANIFEST).exists() => Error::Usage {
+            message: format!("no result in {}: it has no {}", dir.display(), results::MANIFEST),
+            help: Some("name a directory that `numalab compare --out` wrote".to_owned()),
+        },
+        error => error.into(),
+    })
+}
+
 /// Refuses labels that the result does not have.
 fn known<'a, T: AsRef<str> + ?Sized + 'a>(
     comparison: &results::Comparison,
@@ -101,7 +112,12 @@ fn known<'a, T: AsRef<str> + ?Sized + 'a>(
         None => Ok(()),
         Some(label) => {
             let message = format!("the result has no design `{}`", label.as_ref());
-            Err(Error::Usage { message, help: Some(format!("it has {}", known.join(", "))) })
+            let names: Vec<&str> = known.iter().map(String::as_str).collect();
+            let help = match config::did_you_mean(label.as_ref(), names.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("it has {}", config::backticked(&names)),
+            };
+            Err(Error::Usage { message, help: Some(help) })
         }
     }
 }

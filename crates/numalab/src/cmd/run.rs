@@ -96,11 +96,43 @@ fn experiment(args: &Run) -> String {
         text += &format!("yardsticks = [{}]\n", names.join(", "));
     }
     for setting in &args.settings {
-        text += &format!("set.{setting}\n");
+        text += &format!("set.{}\n", quoted(setting));
     }
     text
 }
 
+/// `PATH=VALUE` with a value that is no TOML as a string: the shell takes away the quotes of
+/// `thp="never"`.
+fn quoted(setting: &str) -> String {
+    match setting.split_once('=') {
+        Some((path, value)) if config::parse::<Value>("", &format!("value = {value}")).is_err() => {
+            format!("{path}={}", toml(value))
+        }
+        _ => setting.to_owned(),
+    }
+}
+
 fn toml(text: &str) -> String {
     config::to_toml_text(&Value::from(text)).trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_and_quantities_need_no_quotes() {
+        for (typed, wanted) in [
+            ("machine.kernel.thp=never", "machine.kernel.thp=\"never\""),
+            ("engine.epoch=1ms", "engine.epoch=\"1ms\""),
+            ("engine.epoch=\"1ms\"", "engine.epoch=\"1ms\""),
+            ("workload.accesses=100_000", "workload.accesses=100_000"),
+            ("workload.write_share=0.5", "workload.write_share=0.5"),
+            ("designs.bind.x=true", "designs.bind.x=true"),
+            ("designs.bind.x=[1, 2]", "designs.bind.x=[1, 2]"),
+            ("nothing", "nothing"),
+        ] {
+            assert_eq!(quoted(typed), wanted);
+        }
+    }
 }

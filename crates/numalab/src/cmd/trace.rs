@@ -1,7 +1,8 @@
 //! `numalab trace`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use config::{Problem, Problems};
 use trace::container::{Meta, Source, Summary, TraceWriter};
 use trace::generate::{WorkloadFile, rows};
 use trace::{Event, Step, TraceError, TraceInfo, Workload};
@@ -13,15 +14,9 @@ use crate::ui::{Ui, note, out};
 
 pub(super) fn trace(command: &Trace, ui: &Ui) -> Result<(), Error> {
     match command {
-        Trace::Info { file, verify, json } => {
-            let info = TraceInfo::of(file, *verify)?;
-            if *json {
-                let text = serde_json::to_string(&info);
-                return out(&(text.map_err(|error| Error::Bug(error.to_string()))? + "\n"));
-            }
-            out(&info.to_string())
-        }
+        Trace::Info { files, verify, json } => info(files, *verify, *json),
         Trace::Generate { workload, machine: on, out: path, limit, seed } => {
+            let made = results::MadeDirs::for_file(path)?;
             let machine = machine(on, ui);
             let file = told(WorkloadFile::load(workload), ui)?;
             let opened = file
@@ -36,12 +31,34 @@ pub(super) fn trace(command: &Trace, ui: &Ui) -> Result<(), Error> {
             };
             let summary = write(opened, path, source, *limit)
                 .map_err(|error| Error::writing_trace(path, error))?;
+            made.keep();
             if summary.accesses >= *limit {
                 note(&format!("note: the workload goes on after {limit} accesses\n"));
             }
             out(&format!("{}\n", path.display()))
         }
     }
+}
+
+/// Shows each trace. What is wrong with one does not hide the others: it is told at the end.
+fn info(files: &[PathBuf], verify: bool, json: bool) -> Result<(), Error> {
+    let mut damaged = Problems::default();
+    let mut shown = 0;
+    for file in files {
+        match TraceInfo::of(file, verify) {
+            Err(error) => damaged.push(Problem::error(error.to_string())),
+            Ok(info) if json => {
+                let text = serde_json::to_string(&info);
+                out(&(text.map_err(|error| Error::Bug(error.to_string()))? + "\n"))?;
+            }
+            Ok(info) => {
+                let gap = if shown > 0 { "\n" } else { "" };
+                out(&format!("{gap}{info}"))?;
+                shown += 1;
+            }
+        }
+    }
+    if damaged.is_empty() { Ok(()) } else { Err(damaged.into()) }
 }
 
 /// Writes the threads' steps in turn, up to `limit` accesses. Threads that the limit keeps from

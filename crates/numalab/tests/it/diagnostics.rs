@@ -1,6 +1,6 @@
 //! What is said about bad input: exit code 2, everything at once, nothing written.
 
-use crate::rig::{EXPERIMENT, MACHINE, WORKLOAD, files, names, numalab};
+use crate::rig::{EXPERIMENT, MACHINE, WORKLOAD, files, names, numalab, ok};
 
 /// The three files with some text replaced.
 struct Bad {
@@ -200,6 +200,76 @@ fn yardsticks_and_designs_of_reclaim_are_checked_by_name() {
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{}", ran.stderr);
     assert!(ran.stderr.contains("did you mean `second-look`?"), "{}", ran.stderr);
     assert!(ran.stderr.contains("^"), "{}", ran.stderr);
+}
+
+#[test]
+fn outputs_whose_place_is_taken_say_what_was_expected() {
+    let dir = crate::rig::small();
+    fs_err::write(dir.path().join("file"), "mine").unwrap();
+    fs_err::create_dir(dir.path().join("folder")).unwrap();
+    let before = names(dir.path());
+    let generate = [
+        "trace",
+        "generate",
+        "workload.toml",
+        "--machine",
+        "machine.toml",
+        "--limit",
+        "9",
+        "--out",
+    ];
+    let generate = |out| [&generate[..], &[out]].concat();
+    let taken = "a file of this name is there; name another directory, or remove the file";
+    let on_the_way = "on the way to it is a file, not a directory";
+    for (args, path, why) in [
+        (vec!["compare", "experiment.toml", "--out", "file"], "file", taken),
+        (vec!["compare", "experiment.toml", "--out", "file/a/b"], "file/a/b", on_the_way),
+        (vec!["man", "file"], "file", taken),
+        (vec!["schemas", "file"], "file", taken),
+        (generate("folder"), "folder", "it is a directory; name a file"),
+        (generate("file/t.parquet"), "file", taken),
+        (
+            vec!["validate", "--suite", "closed-form", "--markdown", "folder"],
+            "folder",
+            "it is a directory; name a file",
+        ),
+    ] {
+        let ran = numalab(dir.path(), &args);
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(5), ""), "{args:?}: {}", ran.stderr);
+        assert_eq!(ran.stderr, format!("error: cannot write {path}: {why}\n"), "{args:?}");
+        assert_eq!(names(dir.path()), before);
+    }
+    // Missing directories are made.
+    ok(dir.path(), &generate("new/deep/t.parquet"));
+    assert!(dir.path().join("new/deep/t.parquet").is_file());
+}
+
+#[test]
+fn a_directory_without_a_result_is_told_from_a_damaged_one() {
+    let dir = files(&[]);
+    let ran = numalab(dir.path(), &["explain", "nothing"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""));
+    assert!(ran.stderr.contains("no result in nothing: it has no run.json"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("`numalab compare --out`"), "{}", ran.stderr);
+    let dir = crate::rig::small();
+    ok(dir.path(), &["compare", "experiment.toml", "--out", "result"]);
+    let ran = numalab(dir.path(), &["explain", "result", "first-tuch", "interleave"]);
+    assert_eq!(ran.code, Some(2));
+    assert!(ran.stderr.contains("did you mean `first-touch`?"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_setting_of_a_run_needs_no_quotes() {
+    let dir = crate::rig::small();
+    let args = ["run", "--machine", "machine.toml", "--workload", "workload.toml"];
+    let args = [&args[..], &["--design", "first-touch", "--json"]].concat();
+    let accesses = |more: &[&str]| {
+        let json = ok(dir.path(), &[&args[..], more].concat());
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        json["cells"][0]["counters"]["thp_fault_alloc"].as_u64().unwrap()
+    };
+    assert!(accesses(&[]) > 0);
+    assert_eq!(accesses(&["--set", "machine.kernel.thp=never", "--set", "engine.epoch=1ms"]), 0);
 }
 
 #[test]

@@ -91,3 +91,24 @@ fn a_recording_that_is_not_there_is_bad_input() {
     assert_eq!(ran.code, Some(2), "{}", ran.stderr);
     assert_eq!(names(dir.path()), Vec::<String>::new());
 }
+
+#[test]
+fn several_traces_are_shown_and_all_that_are_damaged_are_named() {
+    let dir = small();
+    generate(dir.path(), "5000");
+    fs_err::copy(dir.path().join("t.parquet"), dir.path().join("u.parquet")).unwrap();
+    fs_err::write(dir.path().join("bad.parquet"), "PAR1").unwrap();
+    let text = ok(dir.path(), &["trace", "info", "t.parquet", "u.parquet"]);
+    let (first, second) = text.split_once("\n\n").expect("a blank line between two traces");
+    assert_eq!(first, second.trim_end());
+    assert!(first.contains("\ncommand     kind = \"mix\"\n            "), "{first}");
+    assert!(!first.contains("licence") && first.lines().all(|line| line == line.trim_end()));
+    let args = ["trace", "info", "--json", "bad.parquet", "t.parquet", ".", "u.parquet"];
+    let ran = numalab(dir.path(), &args);
+    assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+    let lines: Vec<serde_json::Value> =
+        ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 2, "one object a line: {}", ran.stdout);
+    assert!(ran.stderr.contains("error: bad.parquet: "), "{}", ran.stderr);
+    assert!(ran.stderr.contains("error: .: a directory, expected a trace"), "{}", ran.stderr);
+}
