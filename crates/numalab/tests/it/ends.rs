@@ -42,24 +42,24 @@ fn interrupted_by(signal: &str) {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .unwrap();
-    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        .expect("it starts");
+    let mut stderr = BufReader::new(child.stderr.take().expect("stderr is a pipe"));
     let mut line = String::new();
     while !line.starts_with("1 of 2 runs") {
         line.clear();
-        assert!(stderr.read_line(&mut line).unwrap() > 0, "it ended by itself");
+        assert!(stderr.read_line(&mut line).expect("text") > 0, "it ended by itself");
     }
     let pid = child.id().to_string();
-    assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    assert!(Command::new("kill").args([signal, &pid]).status().expect("kill starts").success());
     let mut told = String::new();
-    stderr.read_to_string(&mut told).unwrap();
-    let output = child.wait_with_output().unwrap();
+    stderr.read_to_string(&mut told).expect("text");
+    let output = child.wait_with_output().expect("it ends");
     assert_eq!(output.status.code(), Some(130), "{told}");
     assert!(told.contains("interrupted"), "{told}");
-    let stored = fs_err::read_to_string(dir.path().join("result/run.json")).unwrap();
-    for text in [String::from_utf8(output.stdout).unwrap(), stored] {
-        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
-        assert_eq!(json["cells"].as_array().unwrap().len(), 1);
+    let stored = fs_err::read_to_string(dir.path().join("result/run.json")).expect("a result");
+    for text in [String::from_utf8(output.stdout).expect("text"), stored] {
+        let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(json["cells"].as_array().map(Vec::len), Some(1));
         assert_eq!(json["cells"][0]["axes"]["workload.accesses"], "1000");
         assert_eq!(json["failed"][0]["message"], "interrupted");
     }
