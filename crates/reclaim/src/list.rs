@@ -271,6 +271,14 @@ impl TaggedLists {
         self.tag[item as usize] >> NOTE_SHIFT
     }
 
+    /// The owner's note on an item, which is 0 from now on.
+    #[inline]
+    pub fn take_note(&mut self, item: u32) -> u8 {
+        let note = self.note(item);
+        self.set_note(item, 0);
+        note
+    }
+
     /// Sets the owner's note, below 16.
     #[inline]
     pub fn set_note(&mut self, item: u32, note: u8) {
@@ -288,6 +296,17 @@ impl TaggedLists {
         }
         let tag = &mut self.tag[item as usize];
         *tag = *tag & !NO_LIST | list.0 as u8;
+    }
+
+    /// As [`Self::put_front`], on a list of at most `most` items: the one at its back goes.
+    #[inline]
+    pub fn put_front_of(&mut self, list: List, most: u32, item: u32) {
+        if most > 0 {
+            if self.len(list) >= most {
+                self.pop_back(list);
+            }
+            self.put_front(list, item);
+        }
     }
 
     /// Takes an item off the list that it is on, if any; its note stays.
@@ -313,6 +332,12 @@ impl TaggedLists {
             self.take_off(item);
             self.set_note(item, 0);
         }
+    }
+
+    /// Items of a list.
+    #[inline]
+    pub fn len(&self, list: List) -> u32 {
+        self.lists.len(list)
     }
 
     /// The links, to be read.
@@ -491,5 +516,18 @@ mod tests {
         let mut lists = Lists::new(2, 1);
         lists.push_front(List(1), 0);
         lists.validate(|_| Some(List(0)));
+    }
+
+    #[test]
+    fn a_bounded_list_lets_its_back_go() {
+        let mut lists = TaggedLists::new(1, 4);
+        for item in 0..4 {
+            lists.set_note(item, 2);
+            lists.put_front_of(List(0), 2, item);
+        }
+        assert_eq!((lists.len(List(0)), lists.lists().back(List(0))), (2, Some(2)));
+        assert_eq!((lists.list_of(1), lists.take_note(1), lists.note(1)), (None, 2, 0));
+        lists.put_front_of(List(0), 0, 0);
+        assert_eq!(lists.list_of(0), None, "a list of none takes none");
     }
 }

@@ -34,15 +34,11 @@ pub struct Arc {
 }
 
 impl Arc {
-    fn len(&self, list: List) -> u32 {
-        self.pages.lists().len(list)
-    }
-
     /// REPLACE of the paper: the oldest of T1 or T2 becomes a memory.
     fn replace(&mut self) -> Option<u32> {
-        let t1 = f64::from(self.len(T1));
+        let t1 = f64::from(self.pages.len(T1));
         let over = t1 > self.p || t1 == self.p && self.recalled == Some(B2);
-        let from_t1 = self.len(T1) > 0 && over || self.len(T2) == 0;
+        let from_t1 = self.pages.len(T1) > 0 && over || self.pages.len(T2) == 0;
         let (from, to) = if from_t1 { (T1, B1) } else { (T2, B2) };
         let page = self.pages.lists().back(from)?;
         self.pages.put_front(to, page);
@@ -57,7 +53,7 @@ impl Replacement for Arc {
 
     #[inline]
     fn nr_resident(&self) -> u32 {
-        self.len(T1) + self.len(T2)
+        self.pages.len(T1) + self.pages.len(T2)
     }
 
     #[inline]
@@ -73,7 +69,7 @@ impl Replacement for Arc {
     fn fault(&mut self, page: u32) {
         self.recalled = self.pages.list_of(page);
         let Some(list) = self.recalled else { return };
-        let (b1, b2) = (f64::from(self.len(B1)), f64::from(self.len(B2)));
+        let (b1, b2) = (f64::from(self.pages.len(B1)), f64::from(self.pages.len(B2)));
         self.p = if list == B1 {
             (self.p + (b2 / b1).max(1.0)).min(f64::from(self.capacity))
         } else {
@@ -87,12 +83,12 @@ impl Replacement for Arc {
         if self.recalled.is_some() {
             return self.replace();
         }
-        let l1 = self.len(T1) + self.len(B1);
+        let l1 = self.pages.len(T1) + self.pages.len(B1);
         if l1 >= self.capacity {
             if self.pages.pop_back(B1).is_none() {
                 return self.pages.pop_back(T1);
             }
-        } else if l1 + self.len(T2) + self.len(B2) >= self.capacity.saturating_mul(2) {
+        } else if l1 + self.pages.len(T2) + self.pages.len(B2) >= self.capacity.saturating_mul(2) {
             self.pages.pop_back(B2);
         }
         self.replace()
@@ -100,8 +96,7 @@ impl Replacement for Arc {
 
     #[inline]
     fn insert(&mut self, page: u32) {
-        let list = if self.pages.note(page) == RECALLED { T2 } else { T1 };
-        self.pages.set_note(page, 0);
+        let list = if self.pages.take_note(page) == RECALLED { T2 } else { T1 };
         self.pages.put_front(list, page);
     }
 
@@ -117,7 +112,7 @@ impl Replacement for Arc {
     fn validate(&self) {
         self.pages.validate();
         let capacity = u64::from(self.capacity);
-        let [t1, t2, b1, b2] = [T1, T2, B1, B2].map(|list| u64::from(self.len(list)));
+        let [t1, t2, b1, b2] = [T1, T2, B1, B2].map(|list| u64::from(self.pages.len(list)));
         assert!(t1 + b1 <= capacity, "L1 is too long");
         assert!(t1 + t2 + b1 + b2 <= 2 * capacity, "more is remembered than twice the capacity");
         assert!((0.0..=f64::from(self.capacity)).contains(&self.p), "p is out of range");

@@ -51,26 +51,15 @@ pub struct S3Fifo {
 }
 
 impl S3Fifo {
-    fn len(&self, list: List) -> u32 {
-        self.pages.lists().len(list)
-    }
-
     /// Evicts from the small queue; `None` when all that was in it moved on.
     fn evict_small(&mut self) -> Option<u32> {
         while let Some(page) = self.pages.lists().back(SMALL) {
-            let hits = self.pages.note(page);
-            self.pages.set_note(page, 0);
-            if hits >= self.threshold {
+            if self.pages.take_note(page) >= self.threshold {
                 self.pages.put_front(MAIN, page);
                 continue;
             }
             self.pages.take_off(page);
-            if self.ghost > 0 {
-                if self.len(GHOST) >= self.ghost {
-                    self.pages.pop_back(GHOST);
-                }
-                self.pages.put_front(GHOST, page);
-            }
+            self.pages.put_front_of(GHOST, self.ghost, page);
             return Some(page);
         }
         None
@@ -97,7 +86,7 @@ impl Replacement for S3Fifo {
 
     #[inline]
     fn nr_resident(&self) -> u32 {
-        self.len(SMALL) + self.len(MAIN)
+        self.pages.len(SMALL) + self.pages.len(MAIN)
     }
 
     #[inline]
@@ -123,8 +112,8 @@ impl Replacement for S3Fifo {
     fn evict(&mut self) -> Option<u32> {
         self.has_evicted = true;
         while self.nr_resident() > 0 {
-            let main_is_over = self.len(MAIN) > self.capacity - self.small;
-            let victim = if main_is_over || self.len(SMALL) == 0 {
+            let main_is_over = self.pages.len(MAIN) > self.capacity - self.small;
+            let victim = if main_is_over || self.pages.len(SMALL) == 0 {
                 self.evict_main()
             } else {
                 self.evict_small()
@@ -138,9 +127,9 @@ impl Replacement for S3Fifo {
 
     #[inline]
     fn insert(&mut self, page: u32) {
-        let filling = !self.has_evicted && self.len(SMALL) >= self.small;
-        let list = if filling || self.pages.note(page) == RECALLED { MAIN } else { SMALL };
-        self.pages.set_note(page, 0);
+        let filling = !self.has_evicted && self.pages.len(SMALL) >= self.small;
+        let recalled = self.pages.take_note(page) == RECALLED;
+        let list = if filling || recalled { MAIN } else { SMALL };
         self.pages.put_front(list, page);
     }
 
@@ -155,7 +144,7 @@ impl Replacement for S3Fifo {
 
     fn validate(&self) {
         self.pages.validate();
-        assert!(self.len(GHOST) <= self.ghost, "more is remembered than allowed");
+        assert!(self.pages.len(GHOST) <= self.ghost, "more is remembered than allowed");
     }
 }
 

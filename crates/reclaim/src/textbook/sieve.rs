@@ -35,7 +35,7 @@ impl Replacement for Sieve {
 
     #[inline]
     fn nr_resident(&self) -> u32 {
-        self.pages.lists().len(QUEUE)
+        self.pages.len(QUEUE)
     }
 
     #[inline]

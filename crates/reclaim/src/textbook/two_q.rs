@@ -43,12 +43,6 @@ pub struct TwoQ {
     a1out: u32,
 }
 
-impl TwoQ {
-    fn len(&self, list: List) -> u32 {
-        self.pages.lists().len(list)
-    }
-}
-
 impl Replacement for TwoQ {
     fn capacity(&self) -> u32 {
         self.capacity
@@ -56,7 +50,7 @@ impl Replacement for TwoQ {
 
     #[inline]
     fn nr_resident(&self) -> u32 {
-        self.len(A1IN) + self.len(AM)
+        self.pages.len(A1IN) + self.pages.len(AM)
     }
 
     #[inline]
@@ -80,23 +74,17 @@ impl Replacement for TwoQ {
     }
 
     fn evict(&mut self) -> Option<u32> {
-        if self.len(A1IN) <= self.a1in && self.len(AM) > 0 {
+        if self.pages.len(A1IN) <= self.a1in && self.pages.len(AM) > 0 {
             return self.pages.pop_back(AM);
         }
         let page = self.pages.pop_back(A1IN)?;
-        if self.a1out > 0 {
-            if self.len(A1OUT) >= self.a1out {
-                self.pages.pop_back(A1OUT);
-            }
-            self.pages.put_front(A1OUT, page);
-        }
+        self.pages.put_front_of(A1OUT, self.a1out, page);
         Some(page)
     }
 
     #[inline]
     fn insert(&mut self, page: u32) {
-        let list = if self.pages.note(page) == RECALLED { AM } else { A1IN };
-        self.pages.set_note(page, 0);
+        let list = if self.pages.take_note(page) == RECALLED { AM } else { A1IN };
         self.pages.put_front(list, page);
     }
 
@@ -111,7 +99,7 @@ impl Replacement for TwoQ {
 
     fn validate(&self) {
         self.pages.validate();
-        assert!(self.len(A1OUT) <= self.a1out, "A1out is too long");
+        assert!(self.pages.len(A1OUT) <= self.a1out, "A1out is too long");
     }
 }
 
