@@ -18,7 +18,7 @@ use mm::{ScanOutcome, ScanPlan};
 use sched::Permit;
 use topology::Machine;
 
-use crate::autonuma::{LastNode, Passed, Scand, ScandKnobs, State, confirm};
+use crate::autonuma::{LastNode, PLACE_REASON, Scand, ScandKnobs, State, confirm};
 use crate::ratelimit::{Cap, RateLimit};
 use crate::{
     Cx, Design, HintFault, Kthread, KthreadWork, Migration, Move, Placement, Placing, Verdict,
@@ -55,7 +55,6 @@ config::config! {
 #[derive(Debug)]
 pub struct Autonuma28 {
     knobs: Knobs,
-    scand_knobs: ScandKnobs,
     scand: Scand,
     state: State,
     limit: RateLimit,
@@ -78,15 +77,11 @@ impl Placement for Autonuma28 {
     }
 
     fn kthreads(&self) -> Vec<Kthread> {
-        vec![Kthread { name: "knuma_scand".to_owned(), node: None }]
+        vec![Scand::kthread()]
     }
 
     fn kthread(&mut self, cx: &mut Cx<'_>, _idx: usize) -> KthreadWork {
-        let (work, entered) = self.scand.next(cx, &self.scand_knobs);
-        if let Some(Passed::Enter(mm)) = entered {
-            self.state.enter(mm);
-        }
-        work
+        self.scand.next(cx, &mut self.state)
     }
 
     fn scan_done(
@@ -131,11 +126,11 @@ impl Placement for Autonuma28 {
     }
 
     fn place_task(&mut self, cx: &mut Cx<'_>, task: TaskId, why: Placing) -> Option<Move> {
-        (why == Placing::Tick).then(|| self.state.balance(cx, task)).flatten()
+        self.state.place(cx, task, why)
     }
 
     fn place_reason(&self, _task: TaskId, _to: NodeId) -> &'static str {
-        "larger share of its faults"
+        PLACE_REASON
     }
 
     fn can_migrate_task(&mut self, cx: &mut Cx<'_>, task: TaskId, to: CpuId) -> Permit {
@@ -158,13 +153,12 @@ impl Design for Autonuma28 {
     fn new(knobs: Knobs, machine: &Machine) -> Self {
         let interval = knobs.sched_autonuma_balance_interval_millisecs;
         Self {
-            scand_knobs: ScandKnobs {
+            scand: Scand::new(ScandKnobs {
                 scan_sleep: knobs.scan_sleep_millisecs,
                 scan_sleep_pass: knobs.scan_sleep_pass_millisecs,
                 pages_to_scan: knobs.pages_to_scan,
                 scan_pmd: knobs.scan_pmd,
-            },
-            scand: Scand::default(),
+            }),
             state: State::new(machine, interval, knobs.load_balance_strict),
             limit: RateLimit::new(
                 knobs.migrate_interval_millisecs,

@@ -18,7 +18,7 @@ use mm::{ScanOutcome, ScanPlan};
 use sched::Permit;
 use topology::Machine;
 
-use crate::autonuma::{LastNode, Passed, Queues, Scand, ScandKnobs, State, confirm};
+use crate::autonuma::{LastNode, PLACE_REASON, Queues, Scand, ScandKnobs, State, confirm};
 use crate::{
     Cx, Design, HintFault, Kthread, KthreadWork, Move, PageMove, Placement, Placing, Verdict,
 };
@@ -51,7 +51,6 @@ config::config! {
 #[derive(Debug)]
 pub struct AutonumaAlpha {
     knobs: Knobs,
-    scand_knobs: ScandKnobs,
     scand: Scand,
     state: State,
     queues: Queues,
@@ -98,21 +97,16 @@ impl Placement for AutonumaAlpha {
     }
 
     fn kthreads(&self) -> Vec<Kthread> {
-        let scand = Kthread { name: "knuma_scand".to_owned(), node: None };
         let migrated =
             |node: NodeId| Kthread { name: format!("knuma_migrated{node}"), node: Some(node) };
-        std::iter::once(scand).chain(self.batch.ids().map(migrated)).collect()
+        std::iter::once(Scand::kthread()).chain(self.batch.ids().map(migrated)).collect()
     }
 
     fn kthread(&mut self, cx: &mut Cx<'_>, idx: usize) -> KthreadWork {
         if let Some(node) = idx.checked_sub(1) {
             return self.migrated(cx, NodeId::from_idx(node));
         }
-        let (work, entered) = self.scand.next(cx, &self.scand_knobs);
-        if let Some(Passed::Enter(mm)) = entered {
-            self.state.enter(mm);
-        }
-        work
+        self.scand.next(cx, &mut self.state)
     }
 
     fn scan_done(
@@ -122,7 +116,7 @@ impl Placement for AutonumaAlpha {
         outcome: &ScanOutcome,
         _took: Nanos,
     ) -> Option<ScanPlan> {
-        if let Some(Passed::Leave(mm)) = self.scand.walked(outcome) {
+        if let Some(mm) = self.scand.walked(outcome) {
             self.recount(cx, mm);
         }
         None
@@ -148,11 +142,11 @@ impl Placement for AutonumaAlpha {
     }
 
     fn place_task(&mut self, cx: &mut Cx<'_>, task: TaskId, why: Placing) -> Option<Move> {
-        (why == Placing::Tick).then(|| self.state.balance(cx, task)).flatten()
+        self.state.place(cx, task, why)
     }
 
     fn place_reason(&self, _task: TaskId, _to: NodeId) -> &'static str {
-        "larger share of its faults"
+        PLACE_REASON
     }
 
     fn can_migrate_task(&mut self, cx: &mut Cx<'_>, task: TaskId, to: CpuId) -> Permit {
@@ -175,13 +169,12 @@ impl Design for AutonumaAlpha {
     fn new(knobs: Knobs, machine: &Machine) -> Self {
         let batch = knobs.pages_to_migrate.pages_ceil();
         Self {
-            scand_knobs: ScandKnobs {
+            scand: Scand::new(ScandKnobs {
                 scan_sleep: knobs.scan_sleep_millisecs,
                 scan_sleep_pass: knobs.scan_sleep_pass_millisecs * 2,
                 pages_to_scan: knobs.pages_to_scan,
                 scan_pmd: knobs.scan_pmd,
-            },
-            scand: Scand::default(),
+            }),
             state: State::new(machine, knobs.sched_balance_interval, knobs.load_balance_strict),
             queues: Queues::new(machine.nodes.len()),
             batch: NodeVec::filled(batch, machine.nodes.len()),

@@ -10,5 +10,5 @@ mod state;
 
 pub(crate) use filter::{LastNode, confirm};
 pub(crate) use queues::Queues;
-pub(crate) use scand::{Passed, Scand, ScandKnobs};
-pub(crate) use state::State;
+pub(crate) use scand::{Scand, ScandKnobs};
+pub(crate) use state::{PLACE_REASON, State};

@@ -3,7 +3,8 @@
 use base::{MmId, Nanos, Pages};
 use mm::{Regions, ScanOutcome, ScanPlan, ScanRules};
 
-use crate::{Cx, KthreadWork};
+use super::State;
+use crate::{Cx, Kthread, KthreadWork};
 
 /// Constants of the scanner.
 #[derive(Clone, Copy, Debug)]
@@ -14,18 +15,10 @@ pub(crate) struct ScandKnobs {
     pub(crate) scan_pmd: bool,
 }
 
-/// What the scanner tells the design.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Passed {
-    /// A pass over a process begins.
-    Enter(MmId),
-    /// A pass over a process has ended.
-    Leave(MmId),
-}
-
-/// State of the scanner.
-#[derive(Clone, Copy, Debug, Default)]
+/// The scanner.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Scand {
+    knobs: ScandKnobs,
     /// Whether it has slept for its random phase.
     begun: bool,
     /// Next process in the list.
@@ -40,33 +33,48 @@ pub(crate) struct Scand {
 }
 
 impl Scand {
-    /// What the thread does next, and which pass over a process begins with it.
+    pub(crate) fn new(knobs: ScandKnobs) -> Self {
+        Self {
+            knobs,
+            begun: false,
+            mm: 0,
+            inside: false,
+            offset: 0,
+            progress: Pages::ZERO,
+            full_scans: 0,
+        }
+    }
+
+    /// The kernel thread.
+    pub(crate) fn kthread() -> Kthread {
+        Kthread { name: "knuma_scand".to_owned(), node: None }
+    }
+
+    /// What the thread does next. `state` is told of the pass over a process that begins with it.
     ///
     /// When the workload starts, the thread is anywhere in the sleep between two of its passes.
-    pub(crate) fn next(
-        &mut self,
-        cx: &mut Cx<'_>,
-        knobs: &ScandKnobs,
-    ) -> (KthreadWork, Option<Passed>) {
+    pub(crate) fn next(&mut self, cx: &mut Cx<'_>, state: &mut State) -> KthreadWork {
+        let knobs = self.knobs;
         if !self.begun {
             self.begun = true;
             let phase = cx.rng.below(knobs.scan_sleep_pass.0.max(1));
-            return (KthreadWork::Sleep(Nanos(phase)), None);
+            return KthreadWork::Sleep(Nanos(phase));
         }
         if self.progress >= knobs.pages_to_scan {
             self.progress = Pages::ZERO;
-            return (KthreadWork::Sleep(knobs.scan_sleep), None);
+            return KthreadWork::Sleep(knobs.scan_sleep);
         }
         while self.mm < cx.spaces.len() && cx.spaces[MmId::from_idx(self.mm)].nr_tasks == 0 {
             (self.mm, self.inside, self.offset) = (self.mm + 1, false, 0);
         }
         if self.mm >= cx.spaces.len() {
-            *self = Self { begun: true, full_scans: self.full_scans + 1, ..Self::default() };
-            return (KthreadWork::Sleep(knobs.scan_sleep_pass), None);
+            *self = Self { begun: true, full_scans: self.full_scans + 1, ..Self::new(knobs) };
+            return KthreadWork::Sleep(knobs.scan_sleep_pass);
         }
         let mm = MmId::from_idx(self.mm);
-        let entered = (!self.inside).then_some(Passed::Enter(mm));
-        self.inside = true;
+        if !std::mem::replace(&mut self.inside, true) {
+            state.enter(mm);
+        }
         let plan = ScanPlan {
             mm,
             start: self.offset,
@@ -80,11 +88,11 @@ impl Scand {
                 ..ScanRules::default()
             },
         };
-        (KthreadWork::Scan(plan), entered)
+        KthreadWork::Scan(plan)
     }
 
     /// Takes in a walk; returns the process whose pass has ended with it.
-    pub(crate) fn walked(&mut self, outcome: &ScanOutcome) -> Option<Passed> {
+    pub(crate) fn walked(&mut self, outcome: &ScanOutcome) -> Option<MmId> {
         self.progress += outcome.charged;
         self.offset = outcome.next;
         if !outcome.wrapped {
@@ -92,6 +100,6 @@ impl Scand {
         }
         let mm = MmId::from_idx(self.mm);
         (self.mm, self.inside) = (self.mm + 1, false);
-        Some(Passed::Leave(mm))
+        Some(mm)
     }
 }

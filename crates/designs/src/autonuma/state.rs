@@ -4,7 +4,10 @@ use base::{CpuId, CpuVec, MmId, MmVec, Nanos, NodeId, TaskId, TaskVec};
 use sched::Permit;
 
 use super::balance::{Candidate, Counts, Weighed, busy_cpus, decide};
-use crate::{Cx, Move};
+use crate::{Cx, Move, Placing};
+
+/// Why the balance step moves a task.
+pub(crate) const PLACE_REASON: &str = "larger share of its faults";
 
 /// What is known of a task.
 #[derive(Clone, Debug, Default)]
@@ -96,8 +99,13 @@ impl State {
         }
     }
 
+    /// Where a task goes at a tick; see [`PLACE_REASON`].
+    pub(crate) fn place(&mut self, cx: &Cx<'_>, task: TaskId, why: Placing) -> Option<Move> {
+        (why == Placing::Tick).then(|| self.balance(cx, task)).flatten()
+    }
+
     /// The step of a busy CPU's task, once per interval.
-    pub(crate) fn balance(&mut self, cx: &Cx<'_>, task: TaskId) -> Option<Move> {
+    fn balance(&mut self, cx: &Cx<'_>, task: TaskId) -> Option<Move> {
         let cpu = cx.sched.cpu_of(task);
         if cx.now < self.next_balance[cpu] || !self.counts(cx, task) {
             return None;
