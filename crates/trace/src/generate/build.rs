@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use base::{Bytes, CpuMask, MmId, MmVec, Nanos, NodeId, NodeMask, stream};
-use config::CpuList;
+use config::{CpuList, Cx, Span};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 use topology::Machine;
@@ -105,6 +105,11 @@ impl<'m> Builder<'m> {
     /// Number of CPUs of the machine.
     pub(super) fn nr_cpus(&self) -> usize {
         self.machine.cpus.len()
+    }
+
+    /// The threads asked for; 0 stands for one a CPU.
+    pub(super) fn nr_threads(&self, asked: u32) -> usize {
+        if asked == 0 { self.nr_cpus() } else { asked as usize }
     }
 
     /// A node by number, if it has memory.
@@ -305,6 +310,13 @@ pub(super) fn part(pages: &Range<u32>, idx: usize, nr: usize) -> Range<u32> {
 pub(super) fn page_bytes(size: Bytes, nr: u64) -> Bytes {
     let one = size.0.div_ceil(base::PAGE_BYTES).saturating_mul(base::PAGE_BYTES);
     Bytes(one.saturating_mul(nr))
+}
+
+/// Refuses settings that end neither after a count (`name` is its key, 0 for none) nor after a time.
+pub(super) fn must_end(count: u64, name: &str, run_time: Nanos, span: Span, cx: &mut Cx) {
+    if count == 0 && run_time == Nanos::ZERO {
+        cx.error(span, format!("neither `{name}` nor `run_time` ends this"), "in this table");
+    }
 }
 
 /// A run time as a limit; zero means none.

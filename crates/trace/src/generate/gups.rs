@@ -11,7 +11,7 @@ use base::{Bytes, Nanos};
 use config::{config, config_enum, in_range, positive};
 use topology::Machine;
 
-use crate::generate::build::{Builder, NewProcess, OpenError, Worker, limit, part};
+use crate::generate::build::{Builder, NewProcess, OpenError, Worker, limit, must_end, part};
 use crate::generate::draw::{Draw, Manner, Pick, Target};
 use crate::generate::script::{BATCH_ROWS, Op};
 use crate::{Event, Workload};
@@ -64,9 +64,7 @@ config! {
         if gups.hot > gups.footprint {
             cx.error(span, "`hot` is larger than `footprint`", "in this table");
         }
-        if gups.operations == 0 && gups.run_time == Nanos::ZERO {
-            cx.error(span, "neither `operations` nor `run_time` ends this", "in this table");
-        }
+        must_end(gups.operations, "operations", gups.run_time, span, cx);
     }
 }
 
@@ -82,7 +80,7 @@ impl Gups {
         digest: &str,
     ) -> Result<Workload, OpenError> {
         let mut builder = Builder::new(self.name(), machine, seed);
-        let nr_threads = if self.threads == 0 { builder.nr_cpus() } else { self.threads as usize };
+        let nr_threads = builder.nr_threads(self.threads);
         let mm = builder.space("gups", self.footprint, None)?;
         let all = builder.pages_of(mm);
         let worker = |idx| {

@@ -12,7 +12,9 @@ use config::{CpuList, NodeList, config, config_enum, if_some, in_range};
 use topology::Machine;
 
 use crate::generate::blocks::{BLOCK_PAGES, Blocks};
-use crate::generate::build::{Builder, NewProcess, OpenError, Worker, limit, page_bytes, part};
+use crate::generate::build::{
+    Builder, NewProcess, OpenError, Worker, limit, must_end, page_bytes, part,
+};
 use crate::generate::presets::Preset;
 use crate::generate::script::Op;
 use crate::{Convergence, Event, Mempolicy, Workload};
@@ -95,10 +97,7 @@ config! {
         pub scale: f64 = 1.0,
     }
     check |bench, span, cx| {
-        let settings = bench.settings();
-        if bench.loops == 0 && settings.run_time == Nanos::ZERO {
-            cx.error(span, "neither `loops` nor `run_time` ends this", "in this table");
-        }
+        must_end(bench.loops, "loops", bench.settings().run_time, span, cx);
     }
 }
 

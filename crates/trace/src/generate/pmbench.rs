@@ -6,7 +6,7 @@ use base::{Bytes, Nanos};
 use config::{config, config_enum, in_range, positive};
 use topology::Machine;
 
-use crate::generate::build::{Builder, NewProcess, OpenError, Worker, limit, part};
+use crate::generate::build::{Builder, NewProcess, OpenError, Worker, limit, must_end, part};
 use crate::generate::draw::{Draw, Manner, Pick, Target};
 use crate::generate::gups::counted;
 use crate::generate::script::Op;
@@ -55,9 +55,7 @@ config! {
         pub think: Nanos = Nanos(50),
     }
     check |pmbench, span, cx| {
-        if pmbench.accesses == 0 && pmbench.run_time == Nanos::ZERO {
-            cx.error(span, "neither `accesses` nor `run_time` ends this", "in this table");
-        }
+        must_end(pmbench.accesses, "accesses", pmbench.run_time, span, cx);
     }
 }
 
@@ -73,7 +71,7 @@ impl Pmbench {
         digest: &str,
     ) -> Result<Workload, OpenError> {
         let mut builder = Builder::new(self.name(), machine, seed);
-        let nr_threads = if self.threads == 0 { builder.nr_cpus() } else { self.threads as usize };
+        let nr_threads = builder.nr_threads(self.threads);
         let mm = builder.space("pmbench", self.footprint, None)?;
         let all = builder.pages_of(mm);
         let mut main = Vec::new();

@@ -8,10 +8,12 @@
 use std::ops::Range;
 
 use base::{Bytes, HUGE_PAGE_PAGES, MmId, Nanos, stream};
-use config::{config, each, in_range, not_empty, positive};
+use config::{Cx, Span, config, each, in_range, not_empty, positive};
 use topology::Machine;
 
-use crate::generate::build::{Builder, NewProcess, OpenError, Worker, limit, page_bytes, part};
+use crate::generate::build::{
+    Builder, NewProcess, OpenError, Worker, limit, must_end, page_bytes, part,
+};
 use crate::generate::draw::{Draw, Manner, Pick, Target};
 use crate::generate::gups::counted_as;
 use crate::generate::perf_bench::ThpAdvice;
@@ -71,12 +73,8 @@ config! {
         pub scale: f64 = 1.0,
     }
     check |jbb, span, cx| {
-        if jbb.accesses % u32::from(jbb.run_length) != 0 {
-            cx.error(span, "`accesses` is no multiple of `run_length`", "in this table");
-        }
-        if jbb.operations == 0 && jbb.run_time == Nanos::ZERO {
-            cx.error(span, "neither `operations` nor `run_time` ends this", "in this table");
-        }
+        whole_runs(jbb.accesses, jbb.run_length, span, cx);
+        must_end(jbb.operations, "operations", jbb.run_time, span, cx);
     }
 }
 
@@ -119,12 +117,15 @@ config! {
         pub scale: f64 = 1.0,
     }
     check |kvm, span, cx| {
-        if kvm.accesses % u32::from(kvm.run_length) != 0 {
-            cx.error(span, "`accesses` is no multiple of `run_length`", "in this table");
-        }
-        if kvm.operations == 0 && kvm.run_time == Nanos::ZERO {
-            cx.error(span, "neither `operations` nor `run_time` ends this", "in this table");
-        }
+        whole_runs(kvm.accesses, kvm.run_length, span, cx);
+        must_end(kvm.operations, "operations", kvm.run_time, span, cx);
+    }
+}
+
+/// Refuses operations that end within a run of accesses to one page.
+fn whole_runs(accesses: u32, run_length: u16, span: Span, cx: &mut Cx) {
+    if !accesses.is_multiple_of(run_length.into()) {
+        cx.error(span, "`accesses` is no multiple of `run_length`", "in this table");
     }
 }
 
