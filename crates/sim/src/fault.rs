@@ -3,7 +3,7 @@
 use base::{CpuId, MAX_NODES, MmId, Nanos, NodeId, NodeMask, TaskId, Vm};
 use designs::AllocRequest;
 use mm::{AllocError, Allocated, Mempolicy, Order, Pte, Vma, Wanted};
-use results::Outcome;
+use results::{Outcome, TimeSplit};
 use topology::ThpMode;
 
 use crate::bandwidth::page_bytes;
@@ -234,18 +234,31 @@ impl World {
         self.vmstat[if at.node == local { Vm::numa_local } else { Vm::numa_other }] += pages;
     }
 
+    /// Goes on with a stream of a task, charged to a part of its time; the bytes that are left at
+    /// `until`, if any.
+    pub(crate) fn stream_on(
+        &mut self,
+        task: TaskId,
+        cpu: CpuId,
+        bytes_left: f64,
+        until: Nanos,
+        part: fn(&mut TimeSplit) -> &mut Nanos,
+    ) -> Option<f64> {
+        let rate = self.threads[task].rates.bytes_per_s;
+        let left_ns = bytes_left / rate * 1e9;
+        let budget_ns = until.since(self.cpus[cpu].clock).0 as f64;
+        self.charge(task, cpu, Nanos::from_f64(left_ns.min(budget_ns)), part);
+        (left_ns > budget_ns).then(|| bytes_left - budget_ns * rate / 1e9)
+    }
+
     /// Goes on clearing a huge page.
     pub(crate) fn clear_on(&mut self, task: TaskId, cpu: CpuId, clear: Clear, until: Nanos) {
         let rate = self.threads[task].rates.bytes_per_s;
-        let left_ns = clear.bytes_left / rate * 1e9;
-        let budget_ns = until.since(self.cpus[cpu].clock).0 as f64;
-        if left_ns > budget_ns {
-            let bytes_left = clear.bytes_left - budget_ns * rate / 1e9;
+        let left = self.stream_on(task, cpu, clear.bytes_left, until, |time| &mut time.fault);
+        if let Some(bytes_left) = left {
             self.threads[task].activity = Activity::Clear(Clear { bytes_left, ..clear });
-            self.charge(task, cpu, Nanos::from_f64(budget_ns), |time| &mut time.fault);
             return;
         }
-        self.charge(task, cpu, Nanos::from_f64(left_ns), |time| &mut time.fault);
         self.threads[task].activity = Activity::Replay;
         self.recorder.wait(Latent::PageFault, Nanos::from_secs_f64(huge_bytes() / rate));
         let vma = self.vma_at(clear.mm, clear.page);

@@ -174,16 +174,11 @@ impl World {
 
     /// Goes on copying a huge page.
     pub(crate) fn copy_on(&mut self, task: TaskId, cpu: CpuId, copy: Copy, until: Nanos) {
-        let rate = self.threads[task].rates.bytes_per_s;
-        let left_ns = copy.bytes_left / rate * 1e9;
-        let budget_ns = until.since(self.cpus[cpu].clock).0 as f64;
-        if left_ns > budget_ns {
-            let bytes_left = copy.bytes_left - budget_ns * rate / 1e9;
+        let left = self.stream_on(task, cpu, copy.bytes_left, until, |time| &mut time.migration);
+        if let Some(bytes_left) = left {
             self.threads[task].activity = Activity::Copy(Copy { bytes_left, ..copy });
-            self.charge(task, cpu, Nanos::from_f64(budget_ns), |time| &mut time.migration);
             return;
         }
-        self.charge(task, cpu, Nanos::from_f64(left_ns), |time| &mut time.migration);
         self.threads[task].activity = Activity::Replay;
         self.finish_copy(task, cpu, &copy);
     }

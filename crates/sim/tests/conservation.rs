@@ -4,6 +4,9 @@
 //! The engine itself recounts run queues, loads and bandwidth after each epoch of a debug build,
 //! and memory and times at its end; here the results are added up.
 
+#[path = "common/steps.rs"]
+mod steps;
+
 use std::sync::Arc;
 
 use base::{CpuMask, MmId, MmVec, Nanos, NodeId, NodeMask, Pages, Vm};
@@ -12,9 +15,10 @@ use results::{Outcome, Run};
 use sim::{EngineKnobs, Progress, RunSpec};
 use topology::Machine;
 use trace::{
-    Convergence, Event, Mapping, Mempolicy, Space, Step, Sweep, Thread, ThreadStream, TraceError,
-    Traffic, Workload,
+    Convergence, Event, Mapping, Mempolicy, Space, Step, Sweep, Thread, Traffic, Workload,
 };
+
+use steps::scripted;
 
 /// Pages of each process.
 const NR_PAGES: u32 = 1024;
@@ -103,15 +107,6 @@ fn step(what: &Do, mm: MmId) -> Step {
     }
 }
 
-/// Steps given in advance.
-struct Scripted(std::vec::IntoIter<Step>);
-
-impl ThreadStream for Scripted {
-    fn next_step(&mut self) -> Result<Step, TraceError> {
-        Ok(self.0.next().unwrap_or(Step::End))
-    }
-}
-
 /// Processes of threads; each does its list `rounds` times, with a barrier after each round.
 fn workload(processes: &[Vec<Vec<Do>>], rounds: usize) -> Workload {
     let space = |idx: usize| Space {
@@ -135,7 +130,7 @@ fn workload(processes: &[Vec<Vec<Do>>], rounds: usize) -> Workload {
                 mm,
                 parent: None,
                 allowed: CpuMask::EMPTY,
-                stream: Box::new(Scripted(steps.into_iter())),
+                stream: scripted(steps),
             });
         }
     }

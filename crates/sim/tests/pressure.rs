@@ -1,7 +1,11 @@
 //! Runs that need more memory than there is, or than their groups may have.
 
+#[path = "common/machine.rs"]
+mod machine;
 #[path = "pressure/oom.rs"]
 mod oom;
+#[path = "common/steps.rs"]
+mod steps;
 
 use std::sync::Arc;
 
@@ -12,28 +16,15 @@ use sim::{Progress, RunSpec, SimError};
 use topology::{Machine, Reclaim};
 use trace::{
     Advice, Convergence, Event, Mapping, Memcg, MemcgSettings, Points, Space, Step, Sweep, Thread,
-    ThreadStream, TraceError, Traffic, Workload,
+    Traffic, Workload,
 };
+
+use machine::two_nodes;
+use steps::scripted;
 
 /// Two nodes of two CPUs, 32 MiB each, and a fast swap device.
 fn machine(reclaim: Reclaim) -> Machine {
-    let text = r#"
-name = "tiny"
-[[nodes]]
-cpus = "0-1"
-memory = "32MiB"
-[[nodes]]
-cpus = "2-3"
-memory = "32MiB"
-[latency]
-local = "50ns"
-remote = "100ns"
-[bandwidth]
-core = { local = "1GB/s", remote = "0.5GB/s" }
-controller = "3GB/s"
-[[bandwidth.links]]
-one_way = "1GB/s"
-both_ways = "2GB/s"
+    let rest = r#"both_ways = "2GB/s"
 [kernel]
 thp = "never"
 min_free_kbytes = 256
@@ -46,21 +37,13 @@ write = "20us"
 sequential_page = "2us"
 capacity = "256MiB"
 "#;
-    match topology::parse("tiny.toml", text) {
+    let text = two_nodes(["0-1", "2-3"], "32MiB", rest);
+    match topology::parse("tiny.toml", &text) {
         Ok(mut machine) => {
             machine.kernel.reclaim = reclaim;
             machine
         }
         Err(problems) => panic!("{}", problems.render(false)),
-    }
-}
-
-/// Steps given in advance.
-struct Scripted(std::vec::IntoIter<Step>);
-
-impl ThreadStream for Scripted {
-    fn next_step(&mut self) -> Result<Step, TraceError> {
-        Ok(self.0.next().unwrap_or(Step::End))
     }
 }
 
@@ -105,7 +88,7 @@ fn workload(nr_pages: u64, processes: Vec<Vec<Step>>, memcgs: Vec<Memcg>) -> Wor
         mm: MmId(idx as u16),
         parent: None,
         allowed: CpuMask::EMPTY,
-        stream: Box::new(Scripted(steps.into_iter())),
+        stream: scripted(steps),
     };
     Workload {
         name: "scripted".to_owned(),

@@ -1,15 +1,23 @@
 //! A fault on base pages that were marked by 2 MiB, beside a slow description of it.
 
+#[path = "common/machine.rs"]
+mod machine;
+#[path = "common/process.rs"]
+mod process;
+#[path = "common/steps.rs"]
+mod steps;
+
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-use base::{CpuMask, MmId, MmVec, Nanos, NodeId, Pages, TaskId, Vm};
+use base::{MmId, Nanos, NodeId, Pages, TaskId, Vm};
 use designs::{Cx, HintFault, Placement, Regions, ScanPlan, ScanRules, Verdict};
 use proptest::prelude::*;
 use sim::{Progress, RunSpec};
-use trace::{
-    Convergence, Mapping, Space, Step, Sweep, Thread, ThreadStream, TraceError, Traffic, Workload,
-};
+use trace::{Step, Sweep, Traffic};
+
+use machine::two_nodes;
+use process::one_process;
 
 /// Pages that are marked, and behind them some that keep the thread busy.
 const NR_PAGES: u32 = 1300;
@@ -17,27 +25,11 @@ const SPARE: u32 = 1536;
 const NR_SPARE: u32 = 512;
 const REGION: u32 = 512;
 
-const MACHINE: &str = r#"
-name = "tiny"
-description = "two nodes"
-[[nodes]]
-cpus = "0"
-memory = "64MiB"
-[[nodes]]
-cpus = "1"
-memory = "64MiB"
-[latency]
-local = "50ns"
-remote = "100ns"
-[bandwidth]
-core = { local = "1GB/s", remote = "0.5GB/s" }
-controller = "3GB/s"
-[[bandwidth.links]]
-one_way = "1GB/s"
-[kernel]
-thp = "never"
-min_free_kbytes = 256
-"#;
+/// Two nodes of a CPU.
+fn machine_text() -> String {
+    let rest = "[kernel]\nthp = \"never\"\nmin_free_kbytes = 256\n";
+    two_nodes(["0", "1"], "64MiB", rest)
+}
 
 /// What a design was asked about: whose fault, on which page, and whether for the whole region.
 type Asked = Arc<Mutex<Vec<(TaskId, u32, bool)>>>;
@@ -73,47 +65,9 @@ impl Placement for MarkOnce {
     }
 }
 
-struct Scripted(std::vec::IntoIter<Step>);
-
-impl ThreadStream for Scripted {
-    fn next_step(&mut self) -> Result<Step, TraceError> {
-        Ok(self.0.next().unwrap_or(Step::End))
-    }
-}
-
 fn sweep(page: u32, nr_pages: u32) -> Step {
     let traffic = Traffic::new(64, 0, true);
     Step::Sweep(Sweep { mm: MmId(0), page, nr_pages, traffic, think_ns: 0, sequential: true })
-}
-
-/// Threads of one process with these steps.
-fn workload(threads: Vec<Vec<Step>>) -> Workload {
-    let mapping = Mapping { pages: 0..SPARE + NR_SPARE, thp: None, policy: None };
-    let space = Space {
-        name: "p".to_owned(),
-        nr_pages: Pages(u64::from(SPARE + NR_SPARE)),
-        file: false,
-        executable: false,
-        mappings: vec![mapping],
-    };
-    let thread = |steps: Vec<Step>| Thread {
-        name: "t".to_owned(),
-        process: 0,
-        mm: MmId(0),
-        parent: None,
-        allowed: CpuMask::EMPTY,
-        stream: Box::new(Scripted(steps.into_iter())),
-    };
-    Workload {
-        name: "scripted".to_owned(),
-        digest: String::new(),
-        spaces: MmVec(vec![space]),
-        threads: threads.into_iter().map(thread).collect(),
-        stop_after: None,
-        convergence: Convergence::Ignored,
-        groups: Vec::new(),
-        memcgs: Vec::new(),
-    }
 }
 
 /// Runs threads under [`MarkOnce`] and returns what it was asked as well.
@@ -125,7 +79,13 @@ fn run(
     let asked = Asked::default();
     let machine = topology::parse("tiny.toml", machine).expect("a machine");
     let design = Box::new(MarkOnce { done: false, regions, asked: Arc::clone(&asked) });
-    let spec = RunSpec::new(Arc::new(machine), workload(threads), "mark-once", design, 1);
+    let spec = RunSpec::new(
+        Arc::new(machine),
+        one_process((SPARE + NR_SPARE).into(), threads),
+        "mark-once",
+        design,
+        1,
+    );
     let run = sim::run(spec, &Progress::default()).expect("it runs");
     let asked = asked.lock().expect("no panic before").clone();
     (run, asked)
@@ -133,7 +93,7 @@ fn run(
 
 /// Two threads sweep the same region, in some ms each time, and a fault on all of it takes 20 ms.
 fn asked_of_two_threads(regions: Regions) -> Vec<(TaskId, u32, bool)> {
-    let machine = format!("{MACHINE}[costs]\nmigrate_page = \"100us\"\n");
+    let machine = machine_text() + "[costs]\nmigrate_page = \"100us\"\n";
     let steps = || vec![sweep(0, REGION); 100];
     run(&machine, regions, vec![steps(), steps()]).1
 }
@@ -169,7 +129,7 @@ proptest! {
         let busy = vec![sweep(SPARE, NR_SPARE); 50];
         let touch = |page: &u32| sweep(*page, 1);
         let steps = before.iter().map(touch).chain(busy).chain(after.iter().map(touch)).collect();
-        let (run, asked) = run(MACHINE, regions, vec![steps]);
+        let (run, asked) = run(&machine_text(), regions, vec![steps]);
 
         let mut marked: BTreeSet<u32> = before.iter().copied().collect();
         let touched: BTreeSet<u32> = before.iter().chain(&after).copied().collect();

@@ -1,65 +1,48 @@
 //! Small machines, a few accesses, what must come of them.
 
+#[path = "common/machine.rs"]
+mod machine;
+#[path = "common/process.rs"]
+mod process;
+#[path = "common/steps.rs"]
+mod steps;
+
 use std::sync::Arc;
 
-use base::{Bytes, CpuMask, MmId, MmVec, Nanos, NodeId, NodeMask, Pages, Vm};
+use base::{Bytes, MmId, Nanos, NodeId, NodeMask, Vm};
 use proptest::prelude::*;
 use results::{Outcome, Run};
 use sim::{EngineKnobs, Progress, RunSpec, SimError};
 use topology::Machine;
-use trace::{
-    Convergence, Event, Mapping, Mempolicy, Points, Space, Step, Sweep, Thread, ThreadStream,
-    TraceError, Traffic, Workload,
-};
+use trace::{Event, Mempolicy, Points, Step, Sweep, Traffic, Workload};
 
-/// Two nodes of two CPUs, 64 MiB each. A line takes 64 ns alone, locally; twice that remotely; a
-/// node's memory serves what three local threads ask.
-const TINY: &str = r#"
-name = "tiny"
-description = "two nodes"
-[[nodes]]
-cpus = "0-1"
-memory = "64MiB"
-[[nodes]]
-cpus = "2-3"
-memory = "64MiB"
-[latency]
-local = "50ns"
-remote = "100ns"
-[bandwidth]
-core = { local = "1GB/s", remote = "0.5GB/s" }
-controller = "3GB/s"
-[[bandwidth.links]]
-one_way = "1GB/s"
-both_ways = "2GB/s"
+use machine::two_nodes;
+use process::one_process;
+
+/// Two nodes of two CPUs, 64 MiB each.
+fn tiny() -> String {
+    let rest = r#"both_ways = "2GB/s"
 [kernel]
 thp = "never"
 hz = 250
 min_free_kbytes = 256
 "#;
+    two_nodes(["0-1", "2-3"], "64MiB", rest)
+}
 
 fn machine() -> Arc<Machine> {
-    parse(TINY)
+    parse(&tiny())
 }
 
 /// The same with another link.
 fn machine_with_link(one_way: &str) -> Arc<Machine> {
-    parse(&TINY.replace("\"1GB/s\"\nboth", &format!("\"{one_way}\"\nboth")))
+    parse(&tiny().replace("\"1GB/s\"\nboth", &format!("\"{one_way}\"\nboth")))
 }
 
 fn parse(text: &str) -> Arc<Machine> {
     match topology::parse("tiny.toml", text) {
         Ok(machine) => Arc::new(machine),
         Err(problems) => panic!("{}", problems.render(false)),
-    }
-}
-
-/// Steps given in advance.
-struct Scripted(std::vec::IntoIter<Step>);
-
-impl ThreadStream for Scripted {
-    fn next_step(&mut self) -> Result<Step, TraceError> {
-        Ok(self.0.next().unwrap_or(Step::End))
     }
 }
 
@@ -76,37 +59,6 @@ fn sweep(page: u32, nr_pages: u32) -> Step {
 
 fn on_node(node: u8) -> Step {
     Step::Event(Event::SetNodes(NodeMask::only(NodeId(node))))
-}
-
-/// One process whose threads do these steps; the first starts by itself, so do the others.
-fn workload(nr_pages: u64, threads: Vec<Vec<Step>>) -> Workload {
-    let end = nr_pages as u32;
-    let mapping = Mapping { pages: 0..end, thp: None, policy: None };
-    let space = Space {
-        name: "p".to_owned(),
-        nr_pages: Pages(nr_pages),
-        file: false,
-        executable: false,
-        mappings: vec![mapping],
-    };
-    let thread = |(idx, steps): (usize, Vec<Step>)| Thread {
-        name: format!("t{idx}"),
-        process: 0,
-        mm: MmId(0),
-        parent: None,
-        allowed: CpuMask::EMPTY,
-        stream: Box::new(Scripted(steps.into_iter())),
-    };
-    Workload {
-        name: "scripted".to_owned(),
-        digest: String::new(),
-        spaces: MmVec(vec![space]),
-        threads: threads.into_iter().enumerate().map(thread).collect(),
-        stop_after: None,
-        convergence: Convergence::Ignored,
-        groups: Vec::new(),
-        memcgs: Vec::new(),
-    }
 }
 
 fn try_run(
@@ -135,7 +87,7 @@ const MIB_PAGES: u32 = 256;
 fn a_lone_local_thread_runs_at_its_cores_speed() {
     // 8 MiB 500 times at 1 GB/s: 4.194 s.
     let steps = [vec![on_node(0)], vec![sweep(0, 8 * MIB_PAGES); 500]].concat();
-    let run = run(workload(8 * u64::from(MIB_PAGES), vec![steps]), "first-touch");
+    let run = run(one_process(8 * u64::from(MIB_PAGES), vec![steps]), "first-touch");
     let expected = (Bytes::from_mib(8).0 * 500) as f64 / 1e9;
     assert!((seconds(&run) / expected - 1.0).abs() < 0.01, "{} s", seconds(&run));
     assert_eq!(run.vmstat[Vm::sim_lines_remote], 0);
@@ -148,7 +100,7 @@ fn a_remote_thread_runs_at_the_remote_speed() {
     let steps =
         [vec![on_node(0), sweep(0, 8 * MIB_PAGES), on_node(1)], vec![sweep(0, 8 * MIB_PAGES); 250]]
             .concat();
-    let run = run(workload(8 * u64::from(MIB_PAGES), vec![steps]), "first-touch");
+    let run = run(one_process(8 * u64::from(MIB_PAGES), vec![steps]), "first-touch");
     let expected = Bytes::from_mib(8).0 as f64 * (250.0 / 0.5e9 + 1.0 / 1e9);
     assert!((seconds(&run) / expected - 1.0).abs() < 0.01, "{} s", seconds(&run));
     assert!(run.vmstat[Vm::sim_lines_remote] > 249 * 64 * 8 * u64::from(MIB_PAGES));
@@ -165,7 +117,7 @@ fn two_remote_threads_share_the_link() {
         [first, vec![barrier.clone()], body.clone()].concat(),
         [vec![on_node(1), barrier], body].concat(),
     ];
-    let run = run(workload(2 * u64::from(MIB_PAGES), threads), "first-touch");
+    let run = run(one_process(2 * u64::from(MIB_PAGES), threads), "first-touch");
     let expected = Bytes::from_mib(2).0 as f64 * 200.0 / 0.5e9;
     assert!((seconds(&run) / expected - 1.0).abs() < 0.03, "{} s", seconds(&run));
 }
@@ -176,10 +128,10 @@ fn a_huge_page_is_cleared_in_a_cache_that_holds_it_whatever_memory_is_asked_for(
     // touches 32 MiB.
     let sweeping = [vec![on_node(0)], vec![sweep(0, 4 * MIB_PAGES); 100]].concat();
     let touching = vec![on_node(0), sweep(4 * MIB_PAGES, 32 * MIB_PAGES)];
-    let slow = TINY.replace("3GB/s", "0.5GB/s").replace("never", "always");
+    let slow = tiny().replace("3GB/s", "0.5GB/s").replace("never", "always");
     let clearing_s = |text: &str| {
         let threads = vec![sweeping.clone(), touching.clone()];
-        let workload = workload(36 * u64::from(MIB_PAGES), threads);
+        let workload = one_process(36 * u64::from(MIB_PAGES), threads);
         let run = try_run(&parse(text), workload, "first-touch", EngineKnobs::default());
         let run = run.expect("the workload runs");
         assert_eq!(run.vmstat[Vm::thp_fault_alloc], 18);
@@ -195,7 +147,7 @@ fn a_huge_page_is_cleared_in_a_cache_that_holds_it_whatever_memory_is_asked_for(
 
 #[test]
 fn interleave_puts_every_other_page_on_each_node() {
-    let run = run(workload(1000, vec![vec![sweep(0, 1000)]]), "interleave");
+    let run = run(one_process(1000, vec![vec![sweep(0, 1000)]]), "interleave");
     let (local, remote) = (run.vmstat[Vm::sim_accesses_local], run.vmstat[Vm::sim_accesses_remote]);
     assert_eq!((local, remote), (500, 500));
 }
@@ -204,7 +156,7 @@ fn interleave_puts_every_other_page_on_each_node() {
 fn a_bound_mapping_takes_only_its_node() {
     let bind =
         Step::Event(Event::Mbind(MmId(0), 0..100, Mempolicy::Bind(NodeMask::only(NodeId(1)))));
-    let run = run(workload(200, vec![vec![on_node(0), bind, sweep(0, 200)]]), "first-touch");
+    let run = run(one_process(200, vec![vec![on_node(0), bind, sweep(0, 200)]]), "first-touch");
     assert_eq!(run.vmstat[Vm::sim_accesses_remote], 100);
     assert_eq!(run.vmstat[Vm::numa_other], 100);
 }
@@ -216,8 +168,8 @@ fn balancenuma_brings_memory_to_a_thread_that_moved() {
     let body = |nr: usize| vec![sweep(0, 8 * MIB_PAGES); nr];
     let steps = [vec![on_node(0)], body(250), vec![on_node(1)], body(1500)].concat();
     let pages = 8 * u64::from(MIB_PAGES);
-    let moved = run(workload(pages, vec![steps.clone()]), "balancenuma");
-    let stayed = run(workload(pages, vec![steps]), "first-touch");
+    let moved = run(one_process(pages, vec![steps.clone()]), "balancenuma");
+    let stayed = run(one_process(pages, vec![steps]), "first-touch");
     assert_eq!(moved.vmstat[Vm::numa_pages_migrated], pages, "each page once");
     // The equal-only filter takes two faults a page before it moves.
     assert!(moved.vmstat[Vm::numa_hint_faults] >= 2 * pages);
@@ -238,7 +190,7 @@ fn first_touches_in_the_midst_of_blocks_are_counted_and_paid_for_one_by_one() {
         ..Points::default()
     };
     let steps = vec![sweep(0, 900), Step::Points(Arc::new(points), 0..nr)];
-    let run = run(workload(2048, vec![steps]), "interleave");
+    let run = run(one_process(2048, vec![steps]), "interleave");
     let touched = 900 + 1000;
     for counter in
         [Vm::pgfault, Vm::pgalloc_normal, Vm::numa_hit, Vm::numa_interleave, Vm::sim_slow_path]
@@ -260,7 +212,7 @@ fn first_touches_in_the_midst_of_blocks_are_counted_and_paid_for_one_by_one() {
 #[test]
 fn running_out_of_memory_ends_with_a_report() {
     let pages = 2 * 64 * u64::from(MIB_PAGES);
-    let run = run(workload(pages, vec![vec![sweep(0, pages as u32)]]), "first-touch");
+    let run = run(one_process(pages, vec![vec![sweep(0, pages as u32)]]), "first-touch");
     let Outcome::OutOfMemory(report) = &run.outcome else { panic!("it fitted") };
     assert!(report.contains("thread t0: no free memory"), "{report}");
     assert_eq!(run.vmstat[Vm::oom_kill], 1);
@@ -271,7 +223,7 @@ fn a_barrier_that_nobody_can_reach_is_a_deadlock() {
     let stuck = vec![Step::Event(Event::Barrier { id: 1, parties: 3 })];
     let outcome = try_run(
         &machine(),
-        workload(10, vec![stuck.clone(), stuck]),
+        one_process(10, vec![stuck.clone(), stuck]),
         "first-touch",
         EngineKnobs::default(),
     );
@@ -282,7 +234,7 @@ fn a_barrier_that_nobody_can_reach_is_a_deadlock() {
 fn six_threads_on_four_cpus_share_them() {
     // Each computes 0.4 s: 2.4 s of work on four CPUs.
     let compute = vec![Step::Event(Event::Compute(Nanos::from_ms(400)))];
-    let run = run(workload(1, vec![compute; 6]), "first-touch");
+    let run = run(one_process(1, vec![compute; 6]), "first-touch");
     assert!((0.6..0.72).contains(&seconds(&run)), "{} s", seconds(&run));
     assert!(run.tasks.iter().map(|task| task.time.runqueue).sum::<Nanos>() > Nanos::from_ms(300));
 }
@@ -294,8 +246,13 @@ fn results_converge_as_the_epoch_shrinks() {
         let threads = vec![steps(0), steps(0), steps(1), steps(1)];
         let knobs = EngineKnobs { epoch: Nanos::from_us(epoch_us), ..EngineKnobs::default() };
         seconds(
-            &try_run(&machine(), workload(4 * u64::from(MIB_PAGES), threads), "first-touch", knobs)
-                .expect("runs"),
+            &try_run(
+                &machine(),
+                one_process(4 * u64::from(MIB_PAGES), threads),
+                "first-touch",
+                knobs,
+            )
+            .expect("runs"),
         )
     };
     let finest = elapsed(250);
@@ -307,7 +264,10 @@ fn results_converge_as_the_epoch_shrinks() {
 fn the_same_inputs_give_the_same_result() {
     let steps = |node| [vec![on_node(node)], vec![sweep(0, 4 * MIB_PAGES); 100]].concat();
     let once = || {
-        run(workload(4 * u64::from(MIB_PAGES), vec![steps(0), steps(1), steps(1)]), "balancenuma")
+        run(
+            one_process(4 * u64::from(MIB_PAGES), vec![steps(0), steps(1), steps(1)]),
+            "balancenuma",
+        )
     };
     let (a, b) = (once(), once());
     assert_eq!((a.elapsed, &a.vmstat, &a.tasks), (b.elapsed, &b.vmstat, &b.tasks));
@@ -339,7 +299,7 @@ fn the_history_tells_where_everything_was_and_what_moved_it() {
         vec![on_node(0)],
         vec![sweep(0, nr); 500],
     ];
-    let run = run(workload(u64::from(nr), vec![first, second.concat()]), "balancenuma");
+    let run = run(one_process(u64::from(nr), vec![first, second.concat()]), "balancenuma");
     let history = &run.history;
     assert_eq!(history.at.last(), Some(&run.elapsed));
     for (thread, task) in history.threads.iter().zip(&run.tasks) {
@@ -375,7 +335,7 @@ fn queueing_is_put_down_to_what_is_full() {
     // so each waits for 40 % of its time.
     let touch = vec![on_node(0), sweep(0, 2 * MIB_PAGES), on_node(1)];
     let threads = vec![[touch, vec![sweep(0, 2 * MIB_PAGES); 200]].concat(); 2];
-    let workload = workload(2 * u64::from(MIB_PAGES), threads);
+    let workload = one_process(2 * u64::from(MIB_PAGES), threads);
     let machine = machine_with_link("0.6GB/s");
     let run = try_run(&machine, workload, "first-touch", EngineKnobs::default());
     let run = run.expect("the workload runs");
@@ -396,7 +356,7 @@ proptest! {
         threads in prop::collection::vec(prop::collection::vec(step(), 1..12), 1..7),
         design in prop::sample::select(designs::DESIGNS.iter().map(|design| design.about.name).collect::<Vec<_>>()),
     ) {
-        let run = run(workload(2048, threads), design);
+        let run = run(one_process(2048, threads), design);
         prop_assert_eq!(run.outcome, Outcome::Finished);
         for task in &run.tasks {
             prop_assert!(task.end <= run.elapsed + EngineKnobs::default().epoch);
@@ -418,7 +378,7 @@ fn work_before_the_measured_part_does_not_count() {
         [vec![on_node(0), Step::Event(start)], vec![round.to_vec(); 500].concat()].concat()
     };
     let measured = |start: Event| {
-        let mut workload = workload(8 * u64::from(MIB_PAGES), vec![steps(start)]);
+        let mut workload = one_process(8 * u64::from(MIB_PAGES), vec![steps(start)]);
         workload.stop_after = Some(Nanos::from_secs(1));
         run(workload, "first-touch")
     };
