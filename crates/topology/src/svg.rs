@@ -47,7 +47,7 @@ pub fn svg(machine: &Machine) -> String {
         out,
         "<style>.numa-box{{fill:var(--machine-background,Canvas);stroke:currentColor;stroke-width:1.5}}\
          .numa-link{{stroke:currentColor;stroke-opacity:.45;stroke-width:1.5}}\
-         .numa-label{{stroke:var(--machine-background,Canvas);stroke-width:5;paint-order:stroke;text-anchor:middle}}</style>"
+         .numa-label{{stroke:var(--machine-background,Canvas);stroke-width:8;stroke-linejoin:round;paint-order:stroke;text-anchor:middle}}</style>"
     );
     links(&mut out, machine, &positions);
     for node in machine.nodes.ids() {
