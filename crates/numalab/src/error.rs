@@ -72,8 +72,8 @@ pub(crate) enum Error {
     #[error("{missed} of {total} rows are outside their bands")]
     Check { missed: usize, total: usize },
     /// The user stopped it.
-    #[error("interrupted")]
-    Interrupted,
+    #[error("interrupted: {done} of {total} runs had finished")]
+    Interrupted { done: usize, total: usize },
     /// The operating system refused what a run needs.
     #[error(transparent)]
     Lab(#[from] lab::LabError),
@@ -106,7 +106,7 @@ impl Error {
             Self::Cells { .. } => CELLS,
             Self::Check { .. } => CHECK,
             Self::OutOfMemory { .. } => OOM,
-            Self::Interrupted => INTERRUPTED,
+            Self::Interrupted { .. } => INTERRUPTED,
             Self::Lab(_) | Self::Bug(_) => BUG,
         }
     }

@@ -61,7 +61,7 @@ pub(super) fn outcome(finished: Finished, total: usize) -> Result<(), Error> {
     let Comparison { failed, cells, .. } = finished.comparison;
     let ran_out = |run: &&Run| run.outcome != Outcome::Finished || !run.oom_kills().is_empty();
     match cells.iter().filter(ran_out).count() {
-        _ if finished.interrupted => Err(Error::Interrupted),
+        _ if finished.interrupted => Err(Error::Interrupted { done: cells.len(), total }),
         _ if !failed.is_empty() => Err(Error::Cells { failed, total }),
         0 => Ok(()),
         nr => Err(Error::OutOfMemory { nr, total }),
