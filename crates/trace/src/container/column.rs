@@ -3,7 +3,7 @@
 //! The Parquet library finds the pages and decompresses them. Its own decoders took 75 instructions a row of
 //! the seven columns, and 42 more went into clearing and copying, where a row is replayed in 10 to 15. So pages
 //! in the encodings that the writer chooses have decoders of our own, [`deltas`](super::deltas) and
-//! [`indexes`](super::indexes), which write straight into reused buffers and take 31 with everything. A column
+//! [`indexes`](super::indexes), which write straight into reused buffers and take 19 with everything. A column
 //! with any other page is left to the library from there on.
 
 use std::sync::Arc;
@@ -21,6 +21,7 @@ use parquet::schema::types::ColumnDescPtr;
 
 use super::deltas::Deltas;
 use super::indexes::Indexes;
+use super::vectors::Vectors;
 
 /// Values that a decoder may go beyond a batch, since it decodes several at a time.
 const BEYOND_BATCH: usize = 32;
@@ -35,7 +36,10 @@ pub(super) trait Value: Copy + Default + PartialEq + 'static {
 }
 
 /// Decodes the pages of one encoding.
-pub(super) trait Decoder<T>: Default {
+pub(super) trait Decoder<T> {
+    /// A decoder that uses the machine's vector instructions, if any are given.
+    fn new(vectors: Option<Vectors>) -> Self;
+
     /// Takes a dictionary; false: of another encoding.
     fn dictionary(&mut self, page: &Page) -> Result<bool, String>;
 
@@ -123,7 +127,7 @@ impl<'a, T: Value> Column<'a, T> {
         Ok(Self {
             pages: place.pages()?,
             place,
-            decoder: T::Decoder::default(),
+            decoder: T::Decoder::new(Vectors::find()),
             library: None,
             values: vec![T::default(); most + BEYOND_BATCH],
             filled: 0,

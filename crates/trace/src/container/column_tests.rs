@@ -19,6 +19,7 @@ use proptest::sample::Index;
 
 use super::column::{Column, Decoder, Page, Place, Value, Window};
 use super::indexes::Narrow;
+use super::vectors::Vectors;
 
 /// Rows of a batch at most.
 const BATCH_ROWS: usize = 4000;
@@ -226,12 +227,27 @@ fn page_by_library(dictionary: Option<&Page>, page: &Page) -> Result<Vec<i32>, S
 }
 
 /// What our decoders make of it, with little room at a time.
-fn page_by_us<T: Value>(
+///
+/// With the machine's vector instructions and without, which must be the same.
+fn page_by_us<T: Value + std::fmt::Debug>(
     dictionary: Option<&Page>,
     page: &Page,
     room: usize,
 ) -> Result<Vec<T>, String> {
-    let mut decoder = T::Decoder::default();
+    let scalar = page_decoded(T::Decoder::new(None), dictionary, page, room);
+    if let Some(vectors) = Vectors::find() {
+        let by_vectors = page_decoded(T::Decoder::new(Some(vectors)), dictionary, page, room);
+        assert_eq!(by_vectors, scalar);
+    }
+    scalar
+}
+
+fn page_decoded<T: Value>(
+    mut decoder: T::Decoder,
+    dictionary: Option<&Page>,
+    page: &Page,
+    room: usize,
+) -> Result<Vec<T>, String> {
     assert!(dictionary.map_or(Ok(true), |page| decoder.dictionary(page))?);
     assert!(decoder.open(page)?);
     let (mut values, mut out) = (Vec::new(), vec![T::default(); room]);

@@ -4,24 +4,22 @@
 //! the differences of each of its miniblocks take beyond that one, and these, packed. Sums wrap around.
 //! Source: "Delta Encoding" in `Encodings.md` of the Parquet format.
 
-use bytes::{Buf, Bytes};
+use std::ops::Range;
+
+use bytes::Bytes;
 use parquet::basic::Encoding;
 
 use super::bits::{ends, number, signed};
 use super::column::{Decoder, Page};
-
-/// Values unpacked at a time. A miniblock has a multiple of them.
-const UNIT: usize = 32;
-/// Bytes behind a unit's own that unpacking reads as well.
-const SLACK: usize = 8;
-/// Most bytes of a unit.
-const UNIT_BYTES: usize = UNIT * 4;
+use super::vectors::{UNIT, Vectors, WINDOW};
 
 /// A page being decoded.
 #[derive(Default)]
 pub(super) struct Deltas {
-    /// What is not decoded yet.
+    vectors: Option<Vectors>,
+    /// What is not decoded yet, from `at` on.
     bytes: Bytes,
+    at: usize,
     /// Values to come.
     left: usize,
     /// Whether the first value, which is in `last`, is to come.
@@ -30,9 +28,8 @@ pub(super) struct Deltas {
     last: u32,
     /// The least difference of the block.
     least: u32,
-    /// The bit widths of the block's miniblocks, of which `next` is to come.
-    widths: Vec<u8>,
-    next: usize,
+    /// Where the bit widths of the block's miniblocks to come are.
+    widths: Range<usize>,
     /// Miniblocks of a block.
     miniblocks: usize,
     /// Units of a miniblock, and how many of the present one are to come.
@@ -43,6 +40,10 @@ pub(super) struct Deltas {
 }
 
 impl Decoder<u32> for Deltas {
+    fn new(vectors: Option<Vectors>) -> Self {
+        Self { vectors, ..Self::default() }
+    }
+
     fn dictionary(&mut self, _: &Page) -> Result<bool, String> {
         Ok(false)
     }
@@ -71,7 +72,7 @@ impl Decoder<u32> for Deltas {
             last,
             miniblocks: count(miniblocks)?,
             units: count(block / miniblocks / unit)?,
-            ..Self::default()
+            ..Self::new(self.vectors)
         };
         Ok(true)
     }
@@ -85,71 +86,98 @@ impl Decoder<u32> for Deltas {
             self.left -= 1;
             done = 1;
         }
-        let bytes = self.bytes.clone();
-        let mut rest = &bytes[..];
-        let (mut last, mut left) = (self.last, self.left);
-        for unit in out[done..].as_chunks_mut().0 {
+        let units = out[done..].as_chunks_mut().0;
+        done += match self.vectors {
+            Some(vectors) => vectors.run(
+                #[inline(always)]
+                || {
+                    self.units(
+                        units,
+                        #[inline(always)]
+                        |width, bytes, least, last, out| {
+                            let done = vectors.sums(width, bytes, least, last, out);
+                            done.unwrap_or_else(|| sums(width, bytes, least, last, out))
+                        },
+                    )
+                },
+            )?,
+            None => self.units(units, sums)?,
+        };
+        Ok(done)
+    }
+}
+
+impl Deltas {
+    /// Decodes units until the page is over; `sums` adds up one. Returns how many values that were.
+    #[inline(always)]
+    fn units(
+        &mut self,
+        units: &mut [[u32; UNIT]],
+        sums: impl Fn(u8, &[u8; WINDOW], u32, u32, &mut [u32; UNIT]) -> u32,
+    ) -> Result<usize, String> {
+        let bytes = std::mem::take(&mut self.bytes);
+        let (mut at, mut last, mut left) = (self.at, self.last, self.left);
+        for unit in units {
             if left == 0 {
                 break;
             }
             if self.units_left == 0 {
-                if self.next == self.widths.len() {
-                    rest = self.block(rest)?;
+                if self.widths.is_empty() {
+                    at = self.block(&bytes, at)?;
                 }
-                self.width = self.widths[self.next];
-                self.next += 1;
+                self.width = bytes[self.widths.start];
+                self.widths.start += 1;
                 self.units_left = self.units;
                 if self.width > 32 {
                     return Err(format!("differences of {} bits", self.width));
                 }
             }
             self.units_left -= 1;
+            let rest = &bytes[at..];
             let length = usize::from(self.width) * UNIT / 8;
             let nr = left.min(UNIT);
-            if rest.len() >= length + SLACK {
-                last = sums(self.width, rest, self.least, last, unit);
-                rest = &rest[length..];
-            } else {
-                let padded = padded(rest, usize::from(self.width) * nr)?;
-                last = sums(self.width, &padded, self.least, last, unit);
-                rest = &rest[length.min(rest.len())..];
-            }
+            last = match rest.first_chunk() {
+                Some(window) => sums(self.width, window, self.least, last, unit),
+                None => {
+                    let padded = padded(rest, usize::from(self.width) * nr)?;
+                    sums(self.width, &padded, self.least, last, unit)
+                }
+            };
+            at += length.min(rest.len());
             left -= nr;
-            done += nr;
         }
-        (self.last, self.left) = (last, left);
-        self.bytes.advance(bytes.len() - rest.len());
+        let done = self.left - left;
+        (self.bytes, self.at, self.last, self.left) = (bytes, at, last, left);
         Ok(done)
     }
-}
 
-impl Deltas {
-    /// Begins the next block; returns what is behind its head.
+    /// Begins the next block; returns where what is behind its head begins.
     #[inline(never)]
-    fn block<'a>(&mut self, mut rest: &'a [u8]) -> Result<&'a [u8], String> {
+    fn block(&mut self, bytes: &[u8], at: usize) -> Result<usize, String> {
+        let mut rest = &bytes[at..];
         self.least = signed(&mut rest)?;
-        let (widths, behind) = rest.split_at_checked(self.miniblocks).ok_or_else(ends)?;
-        self.widths.clear();
-        self.widths.extend_from_slice(widths);
-        self.next = 0;
-        Ok(behind)
+        if rest.len() < self.miniblocks {
+            return Err(ends());
+        }
+        let start = bytes.len() - rest.len();
+        self.widths = start..start + self.miniblocks;
+        Ok(self.widths.end)
     }
 }
 
 /// A unit near the page's end, which may come before the unit's: what is behind the page's values, that is
 /// these bits, is of no meaning.
-fn padded(rest: &[u8], bits: usize) -> Result<[u8; UNIT_BYTES + SLACK], String> {
+fn padded(rest: &[u8], bits: usize) -> Result<[u8; WINDOW], String> {
     if rest.len() < bits.div_ceil(8) {
         return Err(ends());
     }
-    let mut padded = [0; UNIT_BYTES + SLACK];
-    let length = rest.len().min(padded.len());
-    padded[..length].copy_from_slice(&rest[..length]);
+    let mut padded = [0; WINDOW];
+    padded[..rest.len()].copy_from_slice(rest);
     Ok(padded)
 }
 
 /// Adds up a unit of differences of `width` bits; returns the last sum.
-fn sums(width: u8, bytes: &[u8], least: u32, last: u32, out: &mut [u32; UNIT]) -> u32 {
+fn sums(width: u8, bytes: &[u8; WINDOW], least: u32, last: u32, out: &mut [u32; UNIT]) -> u32 {
     macro_rules! by_width {
         ($($width:literal)*) => {
             match width {
@@ -164,15 +192,14 @@ fn sums(width: u8, bytes: &[u8], least: u32, last: u32, out: &mut [u32; UNIT]) -
 /// With the width known to the compiler every offset, shift and mask is a constant, so that a value takes
 /// a load, a shift, a mask, two additions and a store.
 fn sums_of<const WIDTH: usize>(
-    bytes: &[u8],
+    bytes: &[u8; WINDOW],
     least: u32,
     mut last: u32,
     out: &mut [u32; UNIT],
 ) -> u32 {
     let mask = u32::MAX >> (32 - WIDTH);
-    let bytes = &bytes[..WIDTH * UNIT / 8 + SLACK];
     for (idx, eight) in out.as_chunks_mut::<8>().0.iter_mut().enumerate() {
-        let bytes = &bytes[idx * WIDTH..][..WIDTH + SLACK];
+        let bytes = &bytes[idx * WIDTH..][..WIDTH + size_of::<u64>()];
         for (idx, value) in eight.iter_mut().enumerate() {
             let bit = idx * WIDTH;
             let mut word = [0; 8];

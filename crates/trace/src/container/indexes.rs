@@ -12,6 +12,7 @@ use parquet::basic::Encoding;
 
 use super::bits::{ends, number};
 use super::column::{Decoder, Page, Value};
+use super::vectors::{TABLE, Vectors};
 
 /// Packed values come in groups of so many.
 const GROUP: usize = 8;
@@ -21,10 +22,35 @@ const TABLE_WIDTH: u8 = 8;
 /// A value of a column with few of them. One that no dictionary may have marks indexes beyond its end.
 pub(super) trait Narrow: Value {
     const BEYOND: Self;
+
+    /// Looks indexes of 1 to 7 bits up by vector instructions, as [`Vectors::look_up`] does.
+    fn look_up(
+        vectors: Vectors,
+        packed: &[u8],
+        width: usize,
+        dictionary: &[Self],
+        out: &mut [[Self; GROUP]],
+    ) -> usize {
+        let _ = (vectors, packed, width, dictionary, out);
+        0
+    }
 }
 
 impl Narrow for u8 {
     const BEYOND: Self = Self::MAX;
+
+    fn look_up(
+        vectors: Vectors,
+        packed: &[u8],
+        width: usize,
+        dictionary: &[Self],
+        out: &mut [[Self; GROUP]],
+    ) -> usize {
+        let mut table = [Self::BEYOND; TABLE];
+        let length = dictionary.len().min(TABLE);
+        table[..length].copy_from_slice(&dictionary[..length]);
+        vectors.look_up(packed, width, &table, out)
+    }
 }
 
 impl Narrow for u16 {
@@ -34,6 +60,7 @@ impl Narrow for u16 {
 /// A page being decoded, and its dictionary.
 #[derive(Default)]
 pub(super) struct Indexes<T> {
+    vectors: Option<Vectors>,
     dictionary: Vec<T>,
     /// The values of [`at_once`] indexes for all of their combinations, one after the other.
     table: Vec<T>,
@@ -45,23 +72,18 @@ pub(super) struct Indexes<T> {
     width: u8,
     /// Values to come.
     left: usize,
-    run: Run<T>,
-}
-
-/// What is left of a run.
-enum Run<T> {
-    Repeated(T, usize),
-    /// Groups.
-    Packed(usize),
-}
-
-impl<T> Default for Run<T> {
-    fn default() -> Self {
-        Self::Packed(0)
-    }
+    /// How often `value` is to come.
+    times: usize,
+    value: T,
+    /// Packed groups to come.
+    groups: usize,
 }
 
 impl<T: Narrow> Decoder<T> for Indexes<T> {
+    fn new(vectors: Option<Vectors>) -> Self {
+        Self { vectors, ..Self::default() }
+    }
+
     fn dictionary(&mut self, page: &Page) -> Result<bool, String> {
         if !matches!(page.encoding, Encoding::PLAIN | Encoding::PLAIN_DICTIONARY) {
             return Ok(false);
@@ -79,7 +101,7 @@ impl<T: Narrow> Decoder<T> for Indexes<T> {
             return Ok(false);
         }
         self.left = page.values;
-        self.run = Run::default();
+        (self.times, self.groups) = (0, 0);
         let Some((width, indexes)) = page.bytes.split_first() else {
             return if self.left == 0 { Ok(true) } else { Err("a page is empty".to_owned()) };
         };
@@ -92,40 +114,35 @@ impl<T: Narrow> Decoder<T> for Indexes<T> {
     }
 
     fn repeated(&mut self, most: usize) -> Result<Option<(T, usize)>, String> {
-        if self.left > 0 && matches!(self.run, Run::Repeated(_, 0) | Run::Packed(0)) {
-            self.run = self.next_run()?;
+        if self.left > 0 && self.times == 0 && self.groups == 0 {
+            self.next_run()?;
         }
-        let Run::Repeated(value, times) = self.run else { return Ok(None) };
-        let nr = times.min(self.left).min(most);
-        self.run = Run::Repeated(value, times - nr);
+        let nr = self.times.min(self.left).min(most);
+        self.times -= nr;
         self.left -= nr;
-        Ok(if nr > 0 { Some((value, nr)) } else { None })
+        Ok(if nr > 0 { Some((self.value, nr)) } else { None })
     }
 
     fn decode(&mut self, out: &mut [T]) -> Result<usize, String> {
         let mut done = 0;
         while self.left > 0 && done < out.len() {
             let out = &mut out[done..];
-            let nr = match self.run {
-                Run::Repeated(_, 0) | Run::Packed(0) => {
-                    self.run = self.next_run()?;
-                    continue;
+            let nr = if self.times > 0 {
+                let nr = self.times.min(self.left).min(out.len());
+                out[..nr].fill(self.value);
+                self.times -= nr;
+                nr
+            } else if self.groups > 0 {
+                let room = out.as_chunks_mut().0;
+                let nr = self.groups.min(room.len()).min(self.left.div_ceil(GROUP));
+                if nr == 0 {
+                    break;
                 }
-                Run::Repeated(value, times) => {
-                    let nr = times.min(self.left).min(out.len());
-                    out[..nr].fill(value);
-                    self.run = Run::Repeated(value, times - nr);
-                    nr
-                }
-                Run::Packed(groups) => {
-                    let room = out.as_chunks_mut().0;
-                    let nr = groups.min(room.len()).min(self.left.div_ceil(GROUP));
-                    if nr == 0 {
-                        break;
-                    }
-                    self.run = Run::Packed(groups - nr);
-                    self.groups(&mut room[..nr])?
-                }
+                self.groups -= nr;
+                self.look_up(&mut room[..nr])?
+            } else {
+                self.next_run()?;
+                continue;
             };
             self.left -= nr;
             done += nr;
@@ -135,29 +152,34 @@ impl<T: Narrow> Decoder<T> for Indexes<T> {
 }
 
 impl<T: Narrow> Indexes<T> {
-    fn next_run(&mut self) -> Result<Run<T>, String> {
+    /// Takes what says how long the next run is, and its index if that is repeated.
+    fn next_run(&mut self) -> Result<(), String> {
         let mut rest = &self.bytes[..];
         let header = number(&mut rest)?;
         let count =
             i32::try_from(header >> 1).map_err(|_| format!("a run's header is {header}"))?;
         let count = count as usize;
-        let run = if header & 1 == 1 {
-            Run::Packed(count)
+        if header & 1 == 1 {
+            self.groups = count;
         } else {
             let length = usize::from(self.width).div_ceil(8);
             let (index, behind) = rest.split_at_checked(length).ok_or_else(ends)?;
             rest = behind;
-            let index = word(index) as usize;
+            let index = match index {
+                [byte] => usize::from(*byte),
+                bytes => word(bytes) as usize,
+            };
             if index >> self.width > 0 {
                 return Err(format!("index {index} has more than {} bits", self.width));
             }
             if count == 0 {
                 return Err("an index is repeated 0 times".to_owned());
             }
-            Run::Repeated(*self.dictionary.get(index).ok_or_else(|| self.beyond())?, count)
-        };
+            self.value = *self.dictionary.get(index).ok_or_else(|| self.beyond())?;
+            self.times = count;
+        }
         self.bytes.advance(self.bytes.len() - rest.len());
-        Ok(run)
+        Ok(())
     }
 
     fn beyond(&self) -> String {
@@ -165,10 +187,7 @@ impl<T: Narrow> Indexes<T> {
     }
 
     /// Decodes packed groups; returns how many values of them are the page's.
-    fn groups(&mut self, out: &mut [[T; GROUP]]) -> Result<usize, String> {
-        if self.width <= TABLE_WIDTH && self.table_width != self.width {
-            self.fill_table();
-        }
+    fn look_up(&mut self, out: &mut [[T; GROUP]]) -> Result<usize, String> {
         let nr = (out.len() * GROUP).min(self.left);
         let width = usize::from(self.width);
         let packed = &self.bytes[..];
@@ -176,18 +195,35 @@ impl<T: Narrow> Indexes<T> {
         if packed.len() < (nr * width).div_ceil(8) {
             return Err(ends());
         }
-        if self.width <= TABLE_WIDTH {
-            unpack(packed, self.width, &self.table, &self.dictionary, out);
-        } else {
-            unpack_wide(packed, width, &self.dictionary, out);
+        let by_vectors = match self.vectors {
+            Some(vectors) if (1..8).contains(&width) => {
+                T::look_up(vectors, packed, width, &self.dictionary, out)
+            }
+            _ => 0,
+        };
+        if by_vectors < out.len() {
+            self.look_up_rest(&mut out[by_vectors..], by_vectors * width);
         }
         let is_full = self.dictionary.len() >> self.width > 0;
         let values = out.as_flattened()[..nr].iter();
         if !is_full && values.fold(false, |any, value| any | (*value == T::BEYOND)) {
             return Err(self.beyond());
         }
-        self.bytes.advance(packed.len().min(out.len() * width));
+        self.bytes.advance(self.bytes.len().min(out.len() * width));
         Ok(nr)
+    }
+
+    /// Looks up the groups that begin at a byte, one, two, four or eight values at a time.
+    fn look_up_rest(&mut self, out: &mut [[T; GROUP]], from: usize) {
+        if self.width <= TABLE_WIDTH && self.table_width != self.width {
+            self.fill_table();
+        }
+        let packed = &self.bytes[from..];
+        if self.width <= TABLE_WIDTH {
+            unpack(packed, self.width, &self.table, &self.dictionary, out);
+        } else {
+            unpack_wide(packed, self.width.into(), &self.dictionary, out);
+        }
     }
 
     /// Makes the table for indexes of the page's width.

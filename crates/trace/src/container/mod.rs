@@ -17,6 +17,7 @@ mod save;
 mod schema;
 mod shared;
 mod tail;
+mod vectors;
 mod write;
 
 pub use meta::{Meta, Order, Source, ThreadMeta};
