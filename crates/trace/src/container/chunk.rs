@@ -29,15 +29,17 @@ pub(super) enum Piece {
 pub(super) struct Spare {
     numbers: Vec<Vec<u32>>,
     traffic: Vec<Vec<Traffic>>,
+    /// That a row group was read into.
+    file: Vec<u8>,
 }
 
 /// Elements of the least array that is kept, and what its room is a multiple of.
 const SPARE_STEP: usize = 1 << 14;
 
 impl Spare {
-    /// Keeps a chunk's long arrays, and nothing else. That is as much as one chunk has.
+    /// Keeps a chunk's long arrays in place of those of another. That is as much as one chunk has.
     pub(super) fn keep(&mut self, chunk: Chunk) {
-        *self = Self::default();
+        *self = Self { file: std::mem::take(&mut self.file), ..Self::default() };
         for piece in chunk.threads.into_iter().flatten() {
             if let Piece::Points(points) = piece
                 && points.page.len() >= SPARE_STEP
@@ -47,6 +49,11 @@ impl Spare {
                 self.traffic.push(points.traffic);
             }
         }
+    }
+
+    /// Keeps what decoding a row group has left over, but for arrays of rows.
+    pub(super) fn keep_file(&mut self, other: Self) {
+        self.file = other.file;
     }
 
     /// Empty arrays with room for so many accesses; of kept ones those that are at most twice as long.
@@ -84,7 +91,7 @@ impl Chunk {
         spare: &mut Spare,
         mut look: impl FnMut(&Batch, &Run, Range<usize>),
     ) -> Result<Self, TraceError> {
-        let (mut reader, runs) = file.open_group(group)?;
+        let (mut reader, runs) = file.open_group(group, std::mem::take(&mut spare.file))?;
         let bad = |(row, what)| file.damaged(group, &format!("row {row}: {what}"));
         let mut builders = builders(file, &runs).map_err(bad)?;
         let mut runs = runs.into_iter();
@@ -109,6 +116,7 @@ impl Chunk {
             }
             first += rows;
         }
+        spare.file = reader.into_array().unwrap_or_default();
         Ok(Self { threads: builders.into_iter().map(Builder::finish).collect() })
     }
 

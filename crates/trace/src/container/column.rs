@@ -3,7 +3,7 @@
 //! The Parquet library finds the pages and decompresses them. Its own decoders took 75 instructions a row of
 //! the seven columns, and 42 more went into clearing and copying, where a row is replayed in 10 to 15. So pages
 //! in the encodings that the writer chooses have decoders of our own, [`deltas`](super::deltas) and
-//! [`indexes`](super::indexes), which write straight into reused buffers and take 19 with everything. A column
+//! [`indexes`](super::indexes), which write straight into reused buffers and take 21 with everything. A column
 //! with any other page is left to the library from there on.
 
 use std::sync::Arc;
@@ -306,6 +306,13 @@ pub(super) struct Window {
 impl Window {
     pub(super) fn new(start: u64, bytes: Vec<u8>) -> Self {
         Self { start, bytes: bytes.into() }
+    }
+
+    /// The array behind it, empty; nothing if pages of it are still in use.
+    pub(super) fn into_array(self) -> Option<Vec<u8>> {
+        let mut bytes = self.bytes.try_into_mut().ok()?;
+        bytes.clear();
+        Some(bytes.into())
     }
 
     fn slice(&self, start: u64, length: Option<usize>) -> Result<Bytes, ParquetError> {

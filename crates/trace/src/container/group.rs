@@ -16,6 +16,7 @@ const RUN_BATCH: usize = 64;
 pub(super) struct GroupReader<'a> {
     file: &'a TraceFile,
     group: usize,
+    window: Arc<Window>,
     rows: usize,
     /// Rows before the next batch.
     done: usize,
@@ -63,6 +64,7 @@ impl<'a> GroupReader<'a> {
         let mut reader = Self {
             file,
             group,
+            window: Arc::clone(&window),
             rows,
             done: 0,
             op: column(file, group, 2, place, rows)?,
@@ -111,6 +113,13 @@ impl<'a> GroupReader<'a> {
             ops = &ops[rows..];
         }
         Ok(runs)
+    }
+
+    /// Ends reading; gives back the array that the row group was read into.
+    pub(super) fn into_array(self) -> Option<Vec<u8>> {
+        let window = Arc::clone(&self.window);
+        drop(self);
+        Arc::into_inner(window).and_then(Window::into_array)
     }
 
     /// Decodes the next rows; `None` when there are no more.

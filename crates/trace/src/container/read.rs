@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::thread;
 
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataReader};
@@ -142,15 +142,16 @@ impl TraceFile {
         self.damaged(group, &format!("column {:?}: {what}", COLUMNS[idx].name))
     }
 
-    /// Reads a row group and verifies its checksum.
+    /// Reads a row group into an empty array and verifies its checksum.
     pub(super) fn open_group(
         &self,
         group: usize,
+        mut bytes: Vec<u8>,
     ) -> Result<(GroupReader<'_>, Vec<Run>), TraceError> {
         let at = &self.groups[group];
         let mut file = fs_err::File::open(&self.path)?;
         file.seek(SeekFrom::Start(at.offset))?;
-        let mut bytes = Vec::with_capacity(at.bytes as usize);
+        bytes.reserve(at.bytes as usize);
         // Not through the wrapper, which cannot read into memory that was not cleared before.
         let read = file.file_mut().take(at.bytes).read_to_end(&mut bytes);
         read.map_err(|e| std::io::Error::new(e.kind(), format!("{}: {e}", self.path.display())))?;
@@ -181,10 +182,15 @@ impl TraceFile {
         digest.update(identity(&self.meta)?);
         thread::scope(|scope| {
             let (send, receive) = sync_channel(HASHED_AHEAD);
-            thread::Builder::new().spawn_scoped(scope, move || self.decode_all(&send))?;
+            let (give_back, used) = channel();
+            thread::Builder::new().spawn_scoped(scope, move || self.decode_all(&send, &used))?;
             for decoded in receive {
                 match decoded? {
-                    Decoded::Rows(bytes) => digest.update(&bytes),
+                    Decoded::Rows(bytes) => {
+                        digest.update(&bytes);
+                        // Nobody wants it any more when the last rows are decoded.
+                        give_back.send(bytes).ok();
+                    }
                     Decoded::Group(group, chunk) => keep(group, chunk),
                 }
             }
@@ -198,16 +204,23 @@ impl TraceFile {
         Ok(Verified { groups: self.groups.len(), rows: self.nr_rows() })
     }
 
-    /// Sends everything in the order of the file, up to the first damage, until nobody listens.
-    fn decode_all(&self, send: &SyncSender<Result<Decoded, TraceError>>) {
+    /// Sends everything in the order of the file, up to the first damage, until nobody listens; arrays
+    /// of rows come back by `used`.
+    fn decode_all(&self, send: &SyncSender<Result<Decoded, TraceError>>, used: &Receiver<Vec<u8>>) {
+        let empty = || {
+            let mut bytes = used.try_recv().unwrap_or_default();
+            bytes.clear();
+            bytes
+        };
+        let mut spare = Spare::default();
         for group in 0..self.groups.len() {
-            let mut bytes = Vec::with_capacity(HASHED_BYTES);
-            let chunk = Chunk::new(self, group, &mut Spare::default(), |batch, run, rows| {
+            let mut bytes = empty();
+            let chunk = Chunk::new(self, group, &mut spare, |batch, run, rows| {
                 for row in rows {
                     bytes.extend_from_slice(&batch.cells(run, row).bytes());
                 }
                 if bytes.len() >= HASHED_BYTES {
-                    let full = std::mem::replace(&mut bytes, Vec::with_capacity(HASHED_BYTES));
+                    let full = std::mem::replace(&mut bytes, empty());
                     // Who does not listen any more has ended, which the next group finds out.
                     send.send(Ok(Decoded::Rows(full))).ok();
                 }

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 /// Rows of a row group, the unit of decoding.
 pub(super) const GROUP_ROWS: usize = 1 << 20;
+/// A data page that compressing brings to no less than this part is stored as it is.
+const LEAST_RATIO: f64 = 0.9;
 /// Version of the format.
 pub(super) const VERSION: &str = "1";
 
@@ -86,6 +88,9 @@ pub(super) fn properties() -> Result<WriterProperties, ParquetError> {
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_write_page_header_statistics(false)
         .set_offset_index_disabled(true);
+    // Pages of differences rarely get smaller and are the longest; where little is gained, reading them
+    // as they are is worth more.
+    builder = builder.set_data_page_v2_compression_ratio_threshold(LEAST_RATIO);
     for column in &COLUMNS {
         let path = ColumnPath::from(column.name);
         builder = if column.dictionary {

@@ -233,6 +233,7 @@ impl Inner {
         let chunk = Arc::new(Chunk::new(&self.file, group, &mut spare, |_, _, _| ())?);
         *slot = Some(Arc::clone(&chunk));
         drop(slot);
+        lock(&self.spare).keep_file(spare);
         self.make_room(group);
         Ok(chunk)
     }
