@@ -250,11 +250,13 @@ mod x86 {
 
 #[cfg(not(target_arch = "x86_64"))]
 mod other {
+    use std::convert::Infallible;
+
     use super::{TABLE, UNIT, WINDOW};
 
     /// No machine has them.
     #[derive(Clone, Copy)]
-    pub(in crate::container) enum Vectors {}
+    pub(in crate::container) struct Vectors(Infallible);
 
     impl Vectors {
         pub(in crate::container) fn find() -> Option<Self> {
@@ -262,7 +264,7 @@ mod other {
         }
 
         pub(in crate::container) fn run<T>(self, _: impl FnOnce() -> T) -> T {
-            match self {}
+            match self.0 {}
         }
 
         pub(in crate::container) fn sums(
@@ -273,7 +275,7 @@ mod other {
             _: u32,
             _: &mut [u32; UNIT],
         ) -> Option<u32> {
-            match self {}
+            match self.0 {}
         }
 
         pub(in crate::container) fn look_up(
@@ -283,7 +285,7 @@ mod other {
             _: &[u8; TABLE],
             _: &mut [[u8; 8]],
         ) -> usize {
-            match self {}
+            match self.0 {}
         }
     }
 }
