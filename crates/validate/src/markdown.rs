@@ -10,7 +10,7 @@ pub fn markdown(rows: &[Row]) -> String {
     let mut out = String::from("# Validation\n\n");
     out.push_str(
         "Written by `numalab validate`; do not edit. A row passes when the median over its seeds \
-         lies in its band. *Fitted* rows helped to set a number of the machine's file, *predicted* \
+         (the mean, where a table says so) lies in its band. *Fitted* rows helped to set a number of the machine's file, *predicted* \
          ones did not; no number was set for a design.\n\n",
     );
     out.push_str(&format!("{}.\n\n", summary(rows)));
@@ -73,7 +73,7 @@ fn section(table: &str, rows: &[&Row]) -> String {
     sources.iter().for_each(|source| out.push_str(&format!("Source: {source}.\n\n")));
     out.push_str("| row | quantity | kind | expected | band | got | range over seeds | verdict |\n|---|---|---|---|---|---|---|---|\n");
     for row in rows {
-        let got = row.got.map_or("-".to_owned(), |got| number(got.median));
+        let got = row.got.map_or("-".to_owned(), |got| number(got.centre));
         let range = row.got.filter(|got| got.nr_seeds > 1).map_or("-".to_owned(), |got| {
             format!("{} to {} ({})", number(got.least), number(got.most), got.nr_seeds)
         });
@@ -112,7 +112,7 @@ fn misses(rows: &[Row]) -> String {
     }
     out.push_str("| row | expected | got | off | cause |\n|---|---|---|---|---|\n");
     for row in missed {
-        let got = row.got.map_or("-".to_owned(), |got| number(got.median));
+        let got = row.got.map_or("-".to_owned(), |got| number(got.centre));
         let off = row.off_pct().map_or("-".to_owned(), |pct| format!("{pct:+.1} %"));
         let cause = if row.note.is_empty() { "not known" } else { &row.note };
         let expected = number(row.expected);

@@ -123,7 +123,7 @@ mod tests {
             rows.iter().map(|row| row.id.as_str()).collect();
         assert_eq!(names.len(), rows.len());
         for row in &rows {
-            assert!(row.got.is_some_and(|got| got.median.is_finite()), "{row:?}");
+            assert!(row.got.is_some_and(|got| got.centre.is_finite()), "{row:?}");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What a suite prints: one row for each thing that was checked.
 
+use config::config_enum;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
@@ -61,11 +62,21 @@ impl Verdict {
     }
 }
 
+config_enum! {
+    /// Which value stands for several seeds.
+    pub enum Centre {
+        /// The middle one: a published value is one run, or nothing is said.
+        Median = "median",
+        /// Their mean: a published value is the average of some runs, which differ widely.
+        Mean = "mean",
+    }
+}
+
 /// The values of a row over its seeds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Got {
-    /// The median.
-    pub median: f64,
+    /// What the row is judged by: their median, or their mean where the table says so.
+    pub centre: f64,
     /// The smallest.
     pub least: f64,
     /// The largest.
@@ -77,28 +88,30 @@ pub struct Got {
 impl Got {
     /// A value that no seed changes.
     pub const fn exact(value: f64) -> Self {
-        Self { median: value, least: value, most: value, nr_seeds: 1 }
+        Self { centre: value, least: value, most: value, nr_seeds: 1 }
     }
 
-    /// Median and range of values, one for each seed; `None` without any.
-    pub fn of(values: &[f64]) -> Option<Self> {
+    /// Centre and range of values, one for each seed; `None` without any.
+    pub fn of(values: &[f64], centre: Centre) -> Option<Self> {
         let mut sorted = values.to_vec();
         sorted.sort_by(f64::total_cmp);
         let (least, most) = (*sorted.first()?, *sorted.last()?);
-        let upper = sorted[sorted.len() / 2];
-        let lower = sorted[(sorted.len() - 1) / 2];
+        let centre = match centre {
+            Centre::Median => (sorted[(sorted.len() - 1) / 2] + sorted[sorted.len() / 2]) / 2.0,
+            Centre::Mean => sorted.iter().sum::<f64>() / sorted.len() as f64,
+        };
         let nr_seeds = u32::try_from(sorted.len()).unwrap_or(u32::MAX);
-        Some(Self { median: (lower + upper) / 2.0, least, most, nr_seeds })
+        Some(Self { centre, least, most, nr_seeds })
     }
 
     /// The values with something taken off.
     pub fn less(self, by: f64) -> Self {
-        Self { median: self.median - by, least: self.least - by, most: self.most - by, ..self }
+        Self { centre: self.centre - by, least: self.least - by, most: self.most - by, ..self }
     }
 
-    /// The values over a number, `by` its median.
+    /// The values over a number, `by` its centre.
     pub fn over(self, by: f64) -> Self {
-        Self { median: self.median / by, least: self.least / by, most: self.most / by, ..self }
+        Self { centre: self.centre / by, least: self.least / by, most: self.most / by, ..self }
     }
 }
 
@@ -147,7 +160,7 @@ impl Row {
 
     /// Takes a value and judges it.
     pub fn judged(mut self, got: Got) -> Self {
-        let inside = (self.low..=self.high).contains(&got.median);
+        let inside = (self.low..=self.high).contains(&got.centre);
         self.verdict = if inside { Verdict::Passed } else { Verdict::Missed };
         self.got = Some(got);
         self
@@ -163,7 +176,7 @@ impl Row {
     /// Relative distance of the value from what was expected, in percent.
     pub fn off_pct(&self) -> Option<f64> {
         let got = self.got?;
-        (self.expected != 0.0).then(|| (got.median / self.expected - 1.0) * 100.0)
+        (self.expected != 0.0).then(|| (got.centre / self.expected - 1.0) * 100.0)
     }
 }
 
@@ -180,7 +193,7 @@ impl Serialize for Row {
         map.serialize_entry("expected", &finite(self.expected))?;
         map.serialize_entry("low", &finite(self.low))?;
         map.serialize_entry("high", &finite(self.high))?;
-        map.serialize_entry("got", &self.got.and_then(|got| finite(got.median)))?;
+        map.serialize_entry("got", &self.got.and_then(|got| finite(got.centre)))?;
         map.serialize_entry("got_least", &self.got.and_then(|got| finite(got.least)))?;
         map.serialize_entry("got_most", &self.got.and_then(|got| finite(got.most)))?;
         map.serialize_entry("seeds", &self.got.map_or(0, |got| got.nr_seeds))?;
@@ -196,10 +209,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn median_of_even_and_odd_numbers_of_seeds() {
-        let odd = Got::of(&[3.0, 1.0, 2.0]).unwrap();
-        assert_eq!((odd.median, odd.least, odd.most, odd.nr_seeds), (2.0, 1.0, 3.0, 3));
-        assert_eq!(Got::of(&[4.0, 1.0]).unwrap().median, 2.5);
-        assert_eq!(Got::of(&[]), None);
+    fn one_value_stands_for_several_seeds() {
+        let odd = Got::of(&[3.0, 1.0, 2.0], Centre::Median).unwrap();
+        assert_eq!((odd.centre, odd.least, odd.most, odd.nr_seeds), (2.0, 1.0, 3.0, 3));
+        assert_eq!(Got::of(&[4.0, 1.0], Centre::Median).unwrap().centre, 2.5);
+        assert_eq!(Got::of(&[4.0, 1.0, 1.0], Centre::Mean).unwrap().centre, 2.0);
+        assert_eq!(Got::of(&[], Centre::Mean), None);
     }
 }

@@ -61,7 +61,7 @@ pub(crate) fn svg(rows: &[&Row]) -> String {
 }
 
 fn point(row: &Row) -> Option<(f64, f64, bool)> {
-    let got = row.got?.median;
+    let got = row.got?.centre;
     let both_positive = row.expected > 0.0 && got > 0.0;
     let judged = matches!(row.verdict, Verdict::Passed | Verdict::Missed);
     (both_positive && judged).then_some((row.expected, got, row.passed()))

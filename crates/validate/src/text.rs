@@ -34,7 +34,7 @@ pub fn text(rows: &[Row]) -> String {
 
 fn line(row: &Row) -> [String; 7] {
     let got = row.got.map_or("-".to_owned(), |got| {
-        let value = number(got.median);
+        let value = number(got.centre);
         if got.nr_seeds > 1 {
             format!("{value} ({} to {})", number(got.least), number(got.most))
         } else {

@@ -3,6 +3,8 @@
 use config::{Cx, Named, Spanned, Value, config, config_enum, each, in_range, positive};
 use trace::generate::WorkloadSpec;
 
+use crate::row::Centre;
+
 config_enum! {
     /// What is measured of a run.
     pub enum Metric {
@@ -204,6 +206,8 @@ config! {
         pub machine: Spanned<String>,
         /// What readers should know: which rows were left out, and why.
         pub note: String = String::new(),
+        /// What stands for several seeds of a cell.
+        pub centre: Centre = Centre::Median,
         /// Workloads by name.
         pub workloads: Named<WorkloadSpec>,
         /// What is run.

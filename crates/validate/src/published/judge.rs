@@ -104,12 +104,12 @@ fn judge_row<'v>(
     let got = total_of(table, &cells, of, values).and_then(|got| {
         let got = match less.as_slice() {
             [] => got,
-            less => got.less(total_of(table, less, of, values)?.median),
+            less => got.less(total_of(table, less, of, values)?.centre),
         };
         if base.is_empty() {
             return Ok(got);
         }
-        Ok(got.over(total_of(table, &base, of, values)?.median))
+        Ok(got.over(total_of(table, &base, of, values)?.centre))
     });
     with(row, got)
 }
@@ -151,7 +151,7 @@ fn judge_pair<'v>(
         total_of(table, &[cell], of, values)
     };
     let [smaller, larger] = [pair, pair + 1].map(|idx| value(&ordering.ascending[idx].value));
-    let got = smaller.and_then(|smaller| Ok(smaller.over(larger?.median)));
+    let got = smaller.and_then(|smaller| Ok(smaller.over(larger?.centre)));
     with(row, got)
 }
 
@@ -192,7 +192,8 @@ fn total_of<'v>(
         _ if of.per_second => ratio(metric, Metric::Elapsed, 1.0)?,
         _ => sums(of.quantity)?,
     };
-    Got::of(&totals).ok_or_else(|| (Verdict::Failed, format!("the runs have no {metric}")))
+    Got::of(&totals, table.centre)
+        .ok_or_else(|| (Verdict::Failed, format!("the runs have no {metric}")))
 }
 
 fn seeds_of<'v>(

@@ -10,6 +10,7 @@ use topology::Machine;
 use trace::generate::WorkloadSpec;
 
 use super::file::{CellFile, OrderingFile, RowFile, TableFile};
+use crate::row::Centre;
 
 /// Designs that published tables name and this program does not have yet. A name that is neither
 /// here nor registered is a mistake in the file.
@@ -38,6 +39,8 @@ pub struct Table {
     pub machine: Arc<Machine>,
     /// Its file.
     pub machine_path: PathBuf,
+    /// What stands for several seeds.
+    pub centre: Centre,
     /// What is run.
     pub cells: Vec<Cell>,
     /// In which order values come.
@@ -129,6 +132,7 @@ fn load_table(path: &Path, cx: &mut Cx) -> Option<Table> {
         note: file.note,
         machine,
         machine_path: path.with_file_name(&file.machine.value),
+        centre: file.centre,
         cells: cells.into_iter().collect::<Option<Vec<_>>>()?,
         orderings: file.orderings,
     })

@@ -153,7 +153,7 @@ fn rates_are_of_totals_and_net_of_the_base() {
         .collect();
     let id = "m-mel-specjbb/wh1/numacore/system_s/per-s/total/net/V10";
     let rows = judge::plan(table, id).judge(table, &|cell| values.get(cell));
-    let got = rows[0].got.as_ref().unwrap().median;
+    let got = rows[0].got.as_ref().unwrap().centre;
     assert!((got - 0.24).abs() < 1e-9, "{got}");
     let named = judge::plan(table, id).cells(table);
     assert_eq!(named.len(), 48, "24 points under two designs run for it");
@@ -170,7 +170,7 @@ fn a_row_may_ask_for_one_process() {
     let of = |cell: usize| if table.cells[cell].design == "first-touch" { &base } else { &better };
     let id = "m-sri2-kvm/fit-THP/autonuma/throughput/process-1";
     let rows = judge::plan(table, id).judge(table, &|cell| Some(of(cell)));
-    assert_eq!(rows[0].got.as_ref().unwrap().median, 1.5);
+    assert_eq!(rows[0].got.as_ref().unwrap().centre, 1.5);
 }
 
 /// A table of one row, or what is wrong with it.
