@@ -10,6 +10,10 @@
 //!   `numa_pull_interval`; the kernel counts failed passes, whose time depends on the span. The
 //!   published runs of 2012 are reproduced by about 50 ms.
 //! - Groups that cannot be balanced because of affinities are not marked ("imbalanced" state).
+//!
+//! What does not differ, and decides published rows: a pass looks at one group only. If nothing of
+//! the busiest may run here, for its affinity, nothing is pulled, though another group might have
+//! something (`out_one_pinned` in the kernel); of equally busy groups it is the first after the own.
 
 use base::{CpuId, Nanos, Rng, TaskId};
 

@@ -38,6 +38,10 @@ impl World {
             let ran = self.run_task(task, cpu, until);
             if ran == Ran::Budget {
                 self.tick(cpu);
+            } else if !self.kicked.is_empty() {
+                // What others were given meanwhile comes before what this CPU has next.
+                self.kick(cpu, self.cpus[cpu].clock);
+                return;
             }
         }
     }

@@ -105,10 +105,12 @@ impl World {
         self.want_epoch(now);
     }
 
-    /// Runs the CPUs that were given something to run within the current epoch. Not done at once,
-    /// since the giver may be in the middle of running its own CPU.
+    /// Runs the CPUs that were given something to run within the current epoch, the earliest first:
+    /// who was started first touches memory first. Not done at once, since the giver may be in the
+    /// middle of running its own CPU.
     pub(crate) fn run_kicked(&mut self) {
-        while let Some((cpu, at)) = self.kicked.pop() {
+        while let Some(idx) = (0..self.kicked.len()).min_by_key(|idx| self.kicked[*idx].1) {
+            let (cpu, at) = self.kicked.remove(idx);
             if at < self.epoch.end && self.cpus[cpu].clock < self.epoch.end {
                 self.run_cpu(cpu, at);
             }

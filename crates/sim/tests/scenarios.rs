@@ -83,6 +83,25 @@ fn seconds(run: &Run) -> f64 {
 
 const MIB_PAGES: u32 = 256;
 
+/// A parent starts a thread on the other node and, a little later, one on its own. The first one is at each
+/// page first, whatever the order in which the engine runs CPUs within an epoch.
+#[test]
+fn who_is_started_first_touches_first() {
+    let spawn = |child| Step::Event(Event::Spawn(child));
+    let wait = || Step::Event(Event::Compute(Nanos::from_us(20)));
+    let main = vec![on_node(0), spawn(1), wait(), spawn(2), wait(), spawn(3)];
+    let child = |node| vec![on_node(node), sweep(0, MIB_PAGES)];
+    for (first, later) in [(0, 1), (1, 0)] {
+        let threads = vec![main.clone(), child(first), child(later), child(later)];
+        let mut workload = one_process(u64::from(MIB_PAGES), threads);
+        workload.threads[1..].iter_mut().for_each(|thread| thread.parent = Some(0));
+        let run = run(workload, "first-touch");
+        assert_eq!(run.tasks[1].lines_remote, 0, "all pages lie where the first thread runs");
+        assert_eq!(run.tasks[2].lines_local, 0);
+        assert_eq!(run.tasks[3].lines_local, 0);
+    }
+}
+
 #[test]
 fn a_lone_local_thread_runs_at_its_cores_speed() {
     // 8 MiB 500 times at 1 GB/s: 4.194 s.

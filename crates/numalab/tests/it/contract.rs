@@ -2,7 +2,9 @@
 
 use serde_json::Value as Json;
 
-use crate::rig::{files, names, numalab, ok, root, small, without_wall};
+use crate::rig::{
+    EXPERIMENT, MACHINE, WORKLOAD, files, names, numalab, ok, root, small, without_wall,
+};
 
 #[test]
 fn jobs_do_not_change_a_byte() {
@@ -16,7 +18,12 @@ fn jobs_do_not_change_a_byte() {
 
 #[test]
 fn the_log_tells_cells_and_decisions_on_stderr_alone() {
-    let dir = small();
+    let busy = format!("{MACHINE}\n[daemons]\nwakeups_per_s = 2000\n");
+    let dir = files(&[
+        ("machine.toml", busy.as_str()),
+        ("workload.toml", WORKLOAD),
+        ("experiment.toml", EXPERIMENT),
+    ]);
     let args = ["compare", "experiment.toml", "--json", "--jobs", "1"];
     let silent = numalab(dir.path(), &args);
     let logged = numalab(dir.path(), &[&args[..], &["--log", "lab=info,sim=debug"]].concat());

@@ -148,10 +148,10 @@ impl Autonuma {
                 [(CpuMask::EMPTY, start), (CpuMask::EMPTY, start)]
             }
             Variant::Unforced => [(CpuMask::EMPTY, NodeMask::EMPTY); 2],
-            Variant::Hard => [(cpus[0], mask(lower)), (cpus[1], upper)],
-            // The program tests for the first mask twice, so that the second process, which should
+            Variant::Hard => [(cpus[1], upper), (cpus[0], mask(lower))],
+            // The program tests for the first mask twice, so that the first process, which should
             // get the lower nodes, keeps the upper ones.
-            Variant::Inverse => [(cpus[0], upper), (cpus[1], upper)],
+            Variant::Inverse => [(cpus[1], upper), (cpus[0], upper)],
         })
     }
 
@@ -160,7 +160,7 @@ impl Autonuma {
         let nr_threads = (self.cpus(builder) / 2).max(1);
         let size = self.memory(NUMA01_MEMORY);
         let mms = [builder.space("numa01 a", size, None)?, builder.space("numa01 b", size, None)?];
-        // The first process forks the second; both then start their threads.
+        // The first process forks the second; both then bind themselves and start their threads.
         let second_main = builder.next_thread() + 1 + nr_threads;
         for (number, (mm, (allowed, memory))) in mms.into_iter().zip(halves).enumerate() {
             let pages = builder.pages_of(mm);
@@ -174,7 +174,8 @@ impl Autonuma {
                 number: number as u32,
                 mm,
                 parent: (!first).then_some(0),
-                allowed,
+                allowed: CpuMask::EMPTY,
+                then_bound: allowed,
                 children: if first { vec![second_main] } else { Vec::new() },
             };
             let threads = builder.process(process, Vec::new(), workers);

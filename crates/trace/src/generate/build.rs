@@ -205,18 +205,22 @@ impl<'m> Builder<'m> {
         idx
     }
 
-    /// Adds a process: a main thread that does `main`, starts the workers and ends (the program
-    /// then waits in `join`), and the workers. Gives the workers' indices.
+    /// Adds a process: a main thread that does `main`, forks other processes, binds itself, starts the
+    /// workers and ends (the program then waits in `join`), and the workers. Gives the workers'
+    /// indices.
     pub(super) fn process(
         &mut self,
         process: NewProcess,
         mut main: Vec<Op>,
         workers: Vec<Worker>,
     ) -> Range<usize> {
-        let NewProcess { number, mm, parent, allowed, children } = process;
+        let NewProcess { number, mm, parent, allowed, children, then_bound } = process;
         let main_idx = self.next_thread();
         let workers_at = main_idx + 1..main_idx + 1 + workers.len();
         main.extend(children.into_iter().map(|child| Op::event(Event::Spawn(child))));
+        if !then_bound.is_empty() {
+            main.push(Op::event(Event::SetAffinity(then_bound)));
+        }
         main.extend(workers_at.clone().map(|idx| Op::event(Event::Spawn(idx))));
         let name = format!("p{number}");
         self.thread(NewThread { name, process: number, mm, parent, allowed }, main);
@@ -272,15 +276,25 @@ pub(super) struct NewProcess {
     pub(super) number: u32,
     pub(super) mm: MmId,
     pub(super) parent: Option<usize>,
+    /// Where its main thread may run from its start.
     pub(super) allowed: CpuMask,
     /// Threads, usually of processes it forks, that its main thread starts before its workers.
     pub(super) children: Vec<usize>,
+    /// What its main thread binds itself to after that; empty for nothing new.
+    pub(super) then_bound: CpuMask,
 }
 
 impl NewProcess {
     /// A process that starts at time zero and may run anywhere.
     pub(super) fn free(number: u32, mm: MmId) -> Self {
-        Self { number, mm, parent: None, allowed: CpuMask::EMPTY, children: Vec::new() }
+        Self {
+            number,
+            mm,
+            parent: None,
+            allowed: CpuMask::EMPTY,
+            children: Vec::new(),
+            then_bound: CpuMask::EMPTY,
+        }
     }
 }
 

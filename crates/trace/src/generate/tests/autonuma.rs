@@ -131,22 +131,30 @@ fn numa01_bound_halves() {
         let half = nr_nodes / 2;
         let lower = nodes(0..half as u8);
         let upper = nodes(half as u8..nr_nodes as u8);
+        // The first process forks the other one, then both bind themselves: the parent to the upper half.
         for (variant, memory) in
-            [(Variant::Hard, [lower, upper]), (Variant::Inverse, [upper, upper])]
+            [(Variant::Hard, [upper, lower]), (Variant::Inverse, [upper, upper])]
         {
             for which in [AutonumaProgram::Numa01, AutonumaProgram::Numa01ThreadAlloc] {
                 let settings = Autonuma { scale: 0.1, ..program(which, variant) };
                 let mut workload = open(&settings, nr_nodes, 4);
+                let second_main = workload.threads.len() / 2;
                 for thread in &mut workload.threads {
                     let process = thread.process as usize;
-                    let cpus = [cpus_of(0..half, 4), cpus_of(half..nr_nodes, 4)][process];
-                    assert_eq!(thread.allowed, cpus, "{variant} process {process}");
-                    let bound = policies(&steps(thread, 1000).unwrap());
-                    let is_main = !thread.name.contains('t');
-                    assert_eq!(
-                        bound,
-                        if is_main { vec![] } else { vec![Mempolicy::Bind(memory[process])] }
-                    );
+                    let cpus = [cpus_of(half..nr_nodes, 4), cpus_of(0..half, 4)][process];
+                    let steps = steps(thread, 1000).unwrap();
+                    if thread.name.contains('t') {
+                        assert_eq!(thread.allowed, cpus, "{variant} process {process}");
+                        assert_eq!(policies(&steps), [Mempolicy::Bind(memory[process])]);
+                        continue;
+                    }
+                    assert_eq!(thread.allowed, CpuMask::EMPTY, "forked before it is bound");
+                    assert_eq!(policies(&steps), []);
+                    let is_bound = |step: &Step| matches!(step, Step::Event(Event::SetAffinity(mask)) if *mask == cpus);
+                    let bound_at = steps.iter().position(is_bound).unwrap();
+                    let is_fork = |step: &Step| matches!(step, Step::Event(Event::Spawn(child)) if *child == second_main);
+                    let forks = steps.iter().position(is_fork);
+                    assert_eq!(forks, (process == 0).then(|| bound_at - 1));
                 }
             }
         }
