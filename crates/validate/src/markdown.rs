@@ -10,8 +10,8 @@ pub fn markdown(rows: &[Row]) -> String {
     let mut out = String::from("# Validation\n\n");
     out.push_str(
         "Written by `numalab validate`; do not edit. A row passes when the median over its seeds \
-         (the mean, where a table says so) lies in its band. *Fitted* rows helped to set a number of the machine's file, *predicted* \
-         ones did not; no number was set for a design.\n\n",
+         (the mean, where the quantity says so) lies in its band. *Fitted* rows helped to set a \
+         number of the machine's file, *predicted* ones did not; no number was set for a design.\n\n",
     );
     out.push_str(&format!("{}.\n\n", summary(rows)));
     out.push_str(&overview(rows));

@@ -3,7 +3,7 @@
 use super::file::{Basis, Metric, OrderingFile, RowFile};
 use super::load::{Cell, Runnable, Table};
 use super::{CellValues, NAME, Quantity};
-use crate::row::{Got, Kind, Row, Verdict};
+use crate::row::{Centre, Got, Kind, Row, Verdict};
 
 /// The rows of a table that were asked for.
 pub(super) struct Plan {
@@ -86,7 +86,7 @@ fn judge_row<'v>(
             Basis::Fitted => Kind::Fitted,
             Basis::Predicted => Kind::Predicted,
         },
-        quantity: quantity(file),
+        quantity: quantity(table, file),
         expected: file.published,
         low,
         high,
@@ -136,7 +136,7 @@ fn judge_pair<'v>(
         table: table.title.clone(),
         source: ordering.source.clone().unwrap_or_else(|| table.source.clone()),
         kind: Kind::Ordering,
-        quantity: format!("ratio of {}", ordering.metric),
+        quantity: format!("ratio of {}{}", mean_of(table), ordering.metric),
         expected: high,
         low: 0.0,
         high,
@@ -216,11 +216,20 @@ fn seeds_of<'v>(
     }
 }
 
-fn quantity(row: &RowFile) -> String {
+fn mean_of(table: &Table) -> &'static str {
+    match table.centre {
+        Centre::Median => "",
+        Centre::Mean => "mean ",
+    }
+}
+
+/// What is compared, and `mean` where that stands for the seeds.
+fn quantity(table: &Table, row: &RowFile) -> String {
     let total = if row.plus.is_empty() { "" } else { "total " };
     let rate = if row.per_second { " per s" } else { "" };
     let process = row.process.map_or_else(String::new, |process| format!(" of process {process}"));
-    let what = format!("{total}{}{rate}{process}", row.metric);
+    let mean = mean_of(table);
+    let what = format!("{mean}{total}{}{rate}{process}", row.metric);
     match row.over.first() {
         Some(base) => format!("{what} over {}", base.value),
         None => what,

@@ -2,8 +2,9 @@
 //! described machines under the same designs.
 //!
 //! A table's file names cells (a workload under a design); every cell runs with several seeds, and
-//! each of its rows compares the median, or the mean where the table says so, of what the runs gave with what was published. Cells that
-//! several rows need run once, and so do runs that several tables have in common.
+//! each of its rows compares the median, or the mean where the table says so, of what the runs gave
+//! with what was published. Cells that several rows need run once, and so do runs that several tables
+//! have in common.
 
 mod file;
 mod judge;

@@ -173,6 +173,21 @@ fn a_row_may_ask_for_one_process() {
     assert_eq!(rows[0].got.as_ref().unwrap().centre, 1.5);
 }
 
+/// Published averages of runs that differ widely: the mean stands against them, and the row says so.
+#[test]
+fn a_table_may_be_judged_by_the_mean() {
+    let tables = tables();
+    let values: CellValues = Ok([((Metric::Elapsed, None), vec![1.0, 1.0, 4.0])].into());
+    for (name, centre, quantity) in
+        [("m-sri8", 2.0, "mean elapsed_s"), ("m-sri2", 1.0, "elapsed_s")]
+    {
+        let table = tables.iter().find(|table| table.name == name).unwrap();
+        let plan = judge::plan(table, &format!("{name}/numa01_HARD/elapsed_s"));
+        let rows = plan.judge(table, &|_| Some(&values));
+        assert_eq!((rows[0].got.unwrap().centre, rows[0].quantity.as_str()), (centre, quantity));
+    }
+}
+
 /// A table of one row, or what is wrong with it.
 fn table_of_row(row: &str) -> Result<TableFile, String> {
     let text = format!(
