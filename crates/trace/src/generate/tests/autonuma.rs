@@ -131,7 +131,8 @@ fn numa01_bound_halves() {
         let half = nr_nodes / 2;
         let lower = nodes(0..half as u8);
         let upper = nodes(half as u8..nr_nodes as u8);
-        // The first process forks the other one, then both bind themselves: the parent to the upper half.
+        // The first process forks the other one, then both bind themselves: the parent to the upper
+        // half.
         for (variant, memory) in
             [(Variant::Hard, [upper, lower]), (Variant::Inverse, [upper, upper])]
         {
@@ -150,10 +151,15 @@ fn numa01_bound_halves() {
                     }
                     assert_eq!(thread.allowed, CpuMask::EMPTY, "forked before it is bound");
                     assert_eq!(policies(&steps), []);
-                    let is_bound = |step: &Step| matches!(step, Step::Event(Event::SetAffinity(mask)) if *mask == cpus);
-                    let bound_at = steps.iter().position(is_bound).unwrap();
-                    let is_fork = |step: &Step| matches!(step, Step::Event(Event::Spawn(child)) if *child == second_main);
-                    let forks = steps.iter().position(is_fork);
+                    let at = |wanted: &dyn Fn(&Event) -> bool| {
+                        let is = |step: &Step| matches!(step, Step::Event(event) if wanted(event));
+                        steps.iter().position(is)
+                    };
+                    let bound_at =
+                        at(&|event| matches!(event, Event::SetAffinity(mask) if *mask == cpus));
+                    let bound_at = bound_at.expect("binds itself");
+                    let forks =
+                        at(&|event| matches!(event, Event::Spawn(child) if *child == second_main));
                     assert_eq!(forks, (process == 0).then(|| bound_at - 1));
                 }
             }
